@@ -1,0 +1,216 @@
+package policy
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+func order(n int) []int {
+	o := make([]int, n)
+	for i := range o {
+		o[i] = i
+	}
+	return o
+}
+
+// TestOneCopy runs two leechers that trade everything at once: the origin must
+// grant every piece exactly once.
+func TestOneCopy(t *testing.T) {
+	const pieces = 40
+	g := NewGrants(Config{Pieces: pieces, PieceLength: 1 << 16, Order: order(pieces)})
+	g.Join(1, nil)
+	g.Join(2, nil)
+	granted := map[int]int{}
+	for step := time.Duration(0); ; step++ {
+		next := g.Next(step*time.Millisecond, 0)
+		if len(next) == 0 {
+			break
+		}
+		if g.Open() > minWindowPieces {
+			t.Fatalf("%d pieces in transfer", g.Open())
+		}
+		for _, gr := range next {
+			granted[gr.Piece]++
+			g.Have(1, gr.Piece)
+			g.Have(2, gr.Piece)
+		}
+	}
+	if len(granted) != pieces {
+		t.Fatalf("%d of %d pieces were granted", len(granted), pieces)
+	}
+	for p, n := range granted {
+		if n != 1 {
+			t.Errorf("piece %d was granted %d times", p, n)
+		}
+	}
+}
+
+// TestShortestQueue: the leecher that passes its pieces on is granted more.
+func TestShortestQueue(t *testing.T) {
+	const pieces = 100
+	g := NewGrants(Config{Pieces: pieces, PieceLength: 1 << 16, Order: order(pieces)})
+	for p := Peer(1); p <= 3; p++ {
+		g.Join(p, nil)
+	}
+	count := map[Peer]int{}
+	for range 30 {
+		for _, gr := range g.Next(0, 0) {
+			count[gr.Peer]++
+			g.Have(gr.Peer, gr.Piece)
+			if gr.Peer == 1 { // the fast one: everybody has its pieces at once
+				for p := Peer(2); p <= 3; p++ {
+					g.Have(p, gr.Piece)
+				}
+			}
+		}
+	}
+	if count[1] <= count[2] || count[1] <= count[3] {
+		t.Fatalf("grants %v: the fast leecher should have most", count)
+	}
+}
+
+func TestDeathGrantsAgain(t *testing.T) {
+	g := NewGrants(Config{Pieces: 4, PieceLength: 1 << 16, Order: order(4)})
+	g.Join(1, nil)
+	g.Join(2, nil)
+	for _, gr := range g.Next(0, 0) {
+		if gr.Peer == 1 {
+			g.Have(1, gr.Piece)
+		}
+	}
+	g.Leave(1) // takes two pieces that only it had with it
+	again := map[int]bool{}
+	for range 4 {
+		for _, gr := range g.Next(time.Second, 0) {
+			if gr.Peer != 2 {
+				t.Fatalf("granted to %d, who left", gr.Peer)
+			}
+			again[gr.Piece] = true
+			g.Have(2, gr.Piece)
+		}
+	}
+	if len(again) != 2 {
+		t.Fatalf("pieces granted again: %v, want the two that left with the leecher", again)
+	}
+}
+
+func TestHungryExpiryAndHandful(t *testing.T) {
+	g := NewGrants(Config{Pieces: 8, PieceLength: 1 << 16, Order: order(8), Handful: 2})
+	for p := Peer(1); p <= 5; p++ {
+		g.Join(p, nil)
+	}
+	to := map[Peer]bool{}
+	first := g.Next(0, 0)
+	for _, gr := range first {
+		to[gr.Peer] = true
+	}
+	if len(to) > 2 {
+		t.Fatalf("%d leechers have grants open, handful is 2", len(to))
+	}
+	g.Hungry(5, []int{7, 7, 99, -1})
+	got := g.Next(0, 0)
+	if len(got) != 1 || got[0] != (Grant{Peer: 5, Piece: 7}) {
+		t.Fatalf("a hungry leecher got %v", got)
+	}
+	// Nobody ever answers: the grants are given to others, never forgotten.
+	seen := map[int]bool{}
+	for now := time.Duration(0); now < 10*time.Minute; now += time.Second {
+		for _, gr := range g.Next(now, 0) {
+			seen[gr.Piece] = true
+			g.Have(gr.Peer, gr.Piece)
+		}
+	}
+	for i := range 8 {
+		if !seen[i] && g.spread[i] == 0 {
+			t.Errorf("piece %d was lost", i)
+		}
+	}
+}
+
+// TestRandomChurn checks the account's invariants under arrivals, departures and
+// random progress, and that everybody who stays could complete.
+func TestRandomChurn(t *testing.T) {
+	rng := rand.New(rand.NewPCG(1, 2))
+	const pieces = 64
+	g := NewGrants(Config{Pieces: pieces, PieceLength: 1 << 15, Order: rng.Perm(pieces)})
+	alive := map[Peer]map[int]bool{}
+	next := Peer(1)
+	now := time.Duration(0)
+	for step := range 4000 {
+		now += 50 * time.Millisecond
+		if len(alive) < 6 && rng.IntN(10) == 0 && step < 3000 {
+			g.Join(next, nil)
+			alive[next] = map[int]bool{}
+			next++
+		}
+		if len(alive) > 1 && rng.IntN(60) == 0 && step < 3000 {
+			for p := range alive {
+				g.Leave(p)
+				delete(alive, p)
+				break
+			}
+		}
+		for _, gr := range g.Next(now, 1<<20) {
+			have, ok := alive[gr.Peer]
+			if !ok {
+				t.Fatalf("grant to %d, who is not here", gr.Peer)
+			}
+			if have[gr.Piece] {
+				t.Fatalf("grant of a piece that %d has", gr.Peer)
+			}
+			if rng.IntN(4) > 0 {
+				have[gr.Piece] = true
+				g.Have(gr.Peer, gr.Piece)
+			}
+		}
+		trade(rng, g, alive)
+		invariants(t, g)
+	}
+	for p, have := range alive {
+		if len(have) != pieces {
+			t.Errorf("leecher %d has %d of %d pieces", p, len(have), pieces)
+		}
+	}
+}
+
+// trade passes one random piece between two leechers.
+func trade(rng *rand.Rand, g *Grants, alive map[Peer]map[int]bool) {
+	for from, a := range alive {
+		for to, b := range alive {
+			piece := rng.IntN(g.cfg.Pieces)
+			if from != to && a[piece] && !b[piece] {
+				b[piece] = true
+				g.Have(to, piece)
+			}
+		}
+	}
+}
+
+func invariants(t *testing.T, g *Grants) {
+	t.Helper()
+	open, perPeer := 0, map[Peer]int{}
+	for i, f := range g.flight {
+		if f.on {
+			open++
+			perPeer[f.to]++
+		}
+		n := 0
+		for _, q := range g.peers {
+			if q.have[i] {
+				n++
+			}
+		}
+		if n != g.spread[i] {
+			t.Fatalf("piece %d: spread %d, counted %d", i, g.spread[i], n)
+		}
+	}
+	if open != g.open {
+		t.Fatalf("open %d, counted %d", g.open, open)
+	}
+	for p, q := range g.peers {
+		if q.open != perPeer[p] {
+			t.Fatalf("leecher %d: open %d, counted %d", p, q.open, perPeer[p])
+		}
+	}
+}
