@@ -1,0 +1,505 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// manyFiles is the number of files and directories from which on the whole file
+// system is synced instead of each of them, where the system can do that.
+const manyFiles = 256
+
+// step does one step of finishing.
+func (s *Store) step(name string, act func() error) error {
+	if s.fault != nil {
+		s.fault(name, false)
+	}
+	err := act()
+	if s.fault != nil && err == nil {
+		s.fault(name, true)
+	}
+	return err
+}
+
+// Finish puts a complete download into place and returns its path; from then on
+// it is served from there. Content that is served already is left as it is; its
+// path is empty when it is seeded in place. Errors match ErrIncomplete,
+// ErrMismatch (a file fits its SHA-1 and not its SHA-256; nothing is renamed and
+// the file's pieces are incomplete again), ErrExists, ErrDiskFull or
+// ErrPermission where these are the reason; the download can go on after each.
+func (c *Content) Finish(ctx context.Context) (string, error) {
+	c.finishMu.Lock()
+	defer c.finishMu.Unlock()
+	c.io.Lock()
+	switch c.phase {
+	case closed:
+		c.io.Unlock()
+		return "", &Error{Kind: ErrClosed, Path: c.t.Name}
+	case served:
+		c.io.Unlock()
+		return c.finalPath(), nil
+	}
+	if !c.Complete() {
+		c.io.Unlock()
+		return "", &Error{Kind: ErrIncomplete, Path: c.t.Name, Detail: "pieces are missing"}
+	}
+	c.phase = finishing // no write begins after this
+	c.io.Unlock()
+
+	err := c.finish(ctx)
+	if err != nil {
+		c.io.Lock()
+		if c.phase == finishing {
+			c.phase = growing
+		}
+		c.io.Unlock()
+		return "", err
+	}
+	return c.finalPath(), nil
+}
+
+func (c *Content) finalPath() string {
+	c.rowMu.Lock()
+	defer c.rowMu.Unlock()
+	if c.row.Kind == InPlace {
+		return ""
+	}
+	return filepath.Join(c.row.Dest, c.row.Name)
+}
+
+func (c *Content) finish(ctx context.Context) error {
+	s := c.s
+	if err := s.step("verify", func() error { return c.vouchRest(ctx) }); err != nil {
+		return err
+	}
+	if err := c.withdrawClean(); err != nil {
+		return err
+	}
+	if err := s.step("complete", func() error { return c.fill(ctx) }); err != nil {
+		return err
+	}
+	if err := s.step("sync", func() error { return c.sync(ctx) }); err != nil {
+		return err
+	}
+	stamps, err := c.takeStamps()
+	if err != nil {
+		return err
+	}
+	if err := s.step("journal", func() error { return c.journal(stamps) }); err != nil {
+		return err
+	}
+	return c.swap(stamps)
+}
+
+// vouchRest checks what SHA-256 has not vouched for yet, as far as the torrent
+// has SHA-256 at all.
+func (c *Content) vouchRest(ctx context.Context) error {
+	if !c.t.HasSHA256() {
+		return nil
+	}
+	var list []int
+	c.mu.Lock()
+	for i := range c.t.NumPieces() {
+		if !c.pieces.strong.get(i) {
+			list = append(list, i)
+		}
+	}
+	c.mu.Unlock()
+	err := c.vouch(ctx, list, nil)
+	b, ok := errors.AsType[*badFile](err)
+	if !ok {
+		return err
+	}
+	for _, i := range c.piecesOf(b.file) {
+		c.mu.Lock()
+		strong := c.pieces.strong.get(i)
+		c.mu.Unlock()
+		if strong {
+			continue
+		}
+		if err := c.SetComplete(i, false); err != nil {
+			return err
+		}
+	}
+	return &Error{Kind: ErrMismatch, Path: c.place.path(b.file), Detail: "its bytes fit the SHA-1 hashes but not the SHA-256 hashes of the torrent",
+		Hint: "do not trust where this torrent comes from: it was made to name two different contents"}
+}
+
+// fill makes what no piece has written: empty files, empty directories and, last,
+// symlinks. Files that are too long are cut.
+func (c *Content) fill(ctx context.Context) error {
+	p := c.place.(*tree)
+	if !c.t.Single() {
+		if err := p.makeDir(p.root, p.prefix); err != nil {
+			return diskError("create", filepath.Join(p.dest, p.prefix), err)
+		}
+	}
+	for i := range c.t.Files {
+		if !c.onDisk(i) {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := c.fillFile(i); err != nil {
+			return err
+		}
+	}
+	for _, dir := range c.t.EmptyDirs {
+		if err := p.makeDir(p.root, p.below(dir)); err != nil {
+			return diskError("create", filepath.Join(p.dest, p.below(dir)), err)
+		}
+	}
+	for i := range c.t.Files {
+		f := &c.t.Files[i]
+		if f.Symlink == nil {
+			continue
+		}
+		if err := p.makeLink(f.Path, f.Symlink); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Content) fillFile(i int) error {
+	f := &c.t.Files[i]
+	fi, err := c.place.stat(i)
+	if errors.Is(err, fs.ErrNotExist) && f.Length == 0 {
+		h, err := c.s.files.get(c, i, true)
+		if err != nil {
+			return diskError("create", c.place.path(i), err)
+		}
+		c.s.files.put(h)
+		c.dirty[i].Store(true)
+		return nil
+	}
+	if err != nil {
+		return diskError("look at", c.place.path(i), err)
+	}
+	switch {
+	case fi.Size() < f.Length:
+		return fmt.Errorf("%s has %d of its %d bytes: %w", c.place.path(i), fi.Size(), f.Length, ErrIncomplete)
+	case fi.Size() > f.Length:
+		h, err := c.s.files.get(c, i, false)
+		if err != nil {
+			return err
+		}
+		defer c.s.files.put(h)
+		c.dirty[i].Store(true)
+		return diskError("truncate", c.place.path(i), h.f.Truncate(f.Length))
+	}
+	return nil
+}
+
+// makeLink makes a symlink that nothing will be written through any more.
+func (p *tree) makeLink(path, target []string) error {
+	rel := p.below(path)
+	text, err := linkTarget(path, target)
+	if err != nil {
+		return err
+	}
+	if got, err := p.root.Readlink(rel); err == nil && got == text {
+		return nil
+	}
+	if err := p.makeDir(p.root, filepath.Dir(rel)); err != nil {
+		return diskError("create", filepath.Join(p.dest, filepath.Dir(rel)), err)
+	}
+	if fi, err := p.root.Lstat(rel); err == nil && fi.Mode()&fs.ModeSymlink != 0 {
+		if err := p.root.Remove(rel); err != nil {
+			return diskError("remove", filepath.Join(p.dest, rel), err)
+		}
+	}
+	return diskError("create the symlink", filepath.Join(p.dest, rel), p.root.Symlink(text, rel))
+}
+
+// sync makes files and directories of the staging tree durable.
+func (c *Content) sync(ctx context.Context) error {
+	p := c.place.(*tree)
+	var files []int
+	for i := range c.dirty {
+		if c.dirty[i].Load() {
+			files = append(files, i)
+		}
+	}
+	dirs := c.directories()
+	done := false
+	if len(files)+len(dirs) > manyFiles {
+		d, err := p.root.Open(c.staging.name)
+		if err != nil {
+			return diskError("open", filepath.Join(p.dest, c.staging.name), err)
+		}
+		done, err = syncAll(d)
+		d.Close()
+		if err != nil {
+			return diskError("sync", p.dest, err)
+		}
+	}
+	if !done {
+		if err := c.syncEach(ctx, files, dirs); err != nil {
+			return err
+		}
+	}
+	for _, i := range files {
+		c.dirty[i].Store(false)
+	}
+	return nil
+}
+
+func (c *Content) syncEach(ctx context.Context, files []int, dirs []string) error {
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(16)
+	for _, i := range files {
+		g.Go(func() error {
+			if err := gctx.Err(); err != nil {
+				return err
+			}
+			h, err := c.s.files.get(c, i, false)
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			defer c.s.files.put(h)
+			return diskError("sync", c.place.path(i), h.f.Sync())
+		})
+	}
+	for _, dir := range dirs {
+		g.Go(func() error {
+			err := c.staging.syncDir(dir)
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil
+			}
+			return diskError("sync", filepath.Join(c.staging.root.Name(), dir), err)
+		})
+	}
+	return g.Wait()
+}
+
+// directories lists the staging directory and all that a complete tree has below it.
+func (c *Content) directories() []string {
+	p := c.place.(*tree)
+	seen := map[string]bool{".": true}
+	var list []string
+	add := func(dir string) {
+		for ; !seen[dir]; dir = filepath.Dir(dir) {
+			seen[dir] = true
+			list = append(list, dir)
+		}
+	}
+	add(c.staging.name)
+	for i := range c.t.Files {
+		if !c.t.Single() && !c.t.Files[i].Pad {
+			add(filepath.Dir(p.below(c.t.Files[i].Path)))
+		}
+	}
+	for _, dir := range c.t.EmptyDirs {
+		add(p.below(dir))
+	}
+	return list
+}
+
+func (c *Content) takeStamps() ([]stamp, error) {
+	stamps := make([]stamp, len(c.t.Files))
+	for i := range stamps {
+		now, detail, err := c.look(i)
+		if err != nil {
+			return nil, err
+		}
+		if detail != "" {
+			return nil, fmt.Errorf("%s: %s", c.place.path(i), detail)
+		}
+		stamps[i] = now
+	}
+	return stamps, nil
+}
+
+// journal writes down that the rename comes and how the files look that it moves.
+func (c *Content) journal(stamps []stamp) error {
+	c.rowMu.Lock()
+	defer c.rowMu.Unlock()
+	w := c.row
+	w.Journal = true
+	ch := change{row: &w, stamps: (&fileState{stamps: stamps}).encode()}
+	if n := len(c.t.MissingLayers()); n != w.Layers {
+		w.Layers, ch.metainfo = n, c.t.Bytes()
+	}
+	if err := c.s.put(c.ih, ch); err != nil {
+		return err
+	}
+	c.row = w
+	return nil
+}
+
+// swap does what the journal announced, up to the finished record. Every part of
+// it may have happened before.
+func (c *Content) swap(stamps []stamp) error {
+	c.io.Lock()
+	defer c.io.Unlock()
+	c.s.files.drop(c) // where open files keep a directory from being renamed
+	if err := c.rename(); err != nil {
+		return c.unswap(err)
+	}
+	s, g := c.s, c.staging
+	c.place = &tree{t: c.t, dest: c.dest, prefix: c.t.Name}
+	c.stamps, c.phase = stamps, served
+	defer func() {
+		g.close()
+		c.staging = nil
+	}()
+	if err := s.step("sync destination", func() error { return g.syncDir(".") }); err != nil {
+		return diskError("sync", c.dest, err)
+	}
+	err := s.step("clean", g.discard)
+	if err != nil {
+		s.log.Warn("what is left of a finished download could not be removed", "error", err)
+	}
+	return s.step("record", c.recordFinished)
+}
+
+// rename moves what is in the way aside, if that may be, and the content in.
+func (c *Content) rename() error {
+	g := c.staging
+	if exists(g.root, c.t.Name) && exists(g.root, g.newPath()) {
+		if !c.force {
+			// A directory replaces nothing but an empty one, even by a plain rename.
+			if c.t.Single() || !isEmptyDir(g.root, c.t.Name) {
+				return fs.ErrExist
+			}
+			return c.s.step("rename", func() error { return g.root.Rename(g.newPath(), c.t.Name) })
+		}
+		if err := c.s.step("aside", c.moveAside); err != nil {
+			return err
+		}
+	}
+	return c.s.step("rename", func() error {
+		if !exists(g.root, g.newPath()) {
+			return nil // it had landed
+		}
+		return g.move(g.name, "new", ".", c.t.Name)
+	})
+}
+
+func (c *Content) moveAside() error {
+	g := c.staging
+	if err := g.root.RemoveAll(g.oldPath()); err != nil {
+		return err
+	}
+	return g.move(".", c.t.Name, g.name, "old")
+}
+
+// unswap takes the journal back after a rename that failed.
+func (c *Content) unswap(err error) error {
+	g := c.staging
+	if exists(g.root, g.oldPath()) && !exists(g.root, c.t.Name) {
+		if berr := g.move(g.name, "old", ".", c.t.Name); berr != nil {
+			err = errors.Join(err, berr)
+		}
+	}
+	c.rowMu.Lock()
+	defer c.rowMu.Unlock()
+	w := c.row
+	w.Journal = false
+	if perr := c.s.put(c.ih, change{row: &w, stamps: []byte{}}); perr != nil {
+		return errors.Join(err, perr)
+	}
+	c.row = w
+	path := filepath.Join(w.Dest, w.Name)
+	if errors.Is(err, fs.ErrExist) {
+		return &Error{Kind: ErrExists, Path: path, Detail: "it appeared while the content was fetched", Err: err,
+			Hint: "move it away and run the same command again, or use --force to replace it"}
+	}
+	return diskError("rename the content to", path, err)
+}
+
+func (c *Content) recordFinished() error {
+	c.rowMu.Lock()
+	defer c.rowMu.Unlock()
+	w := c.row
+	w.Kind, w.Journal, w.Force = Finished, false, false
+	n := c.uploaded.Load()
+	w.Uploaded += n
+	if err := c.s.put(c.ih, change{row: &w, clean: []byte{}}); err != nil {
+		return err
+	}
+	c.row = w
+	c.uploaded.Add(-n)
+	return nil
+}
+
+// mend goes on where a run ended between the journal and the finished record. It
+// returns nothing when the files are not those of the journal: then they are
+// looked at like any others.
+func (d *downloader) mend(ctx context.Context) (*Content, error) {
+	c, stamps, err := d.journaled()
+	if c == nil || err != nil {
+		return nil, err
+	}
+	if err := c.swap(stamps); err != nil {
+		d.s.files.drop(c)
+		if c.staging != nil {
+			c.staging.close()
+		}
+		return nil, err
+	}
+	c.setServed()
+	return c, ctx.Err()
+}
+
+// journaled opens the staging tree of an announced rename, if everything is as it
+// was announced, on either side of the rename.
+func (d *downloader) journaled() (*Content, []stamp, error) {
+	ih := d.t.InfoHash()
+	b, err := d.s.get(bucketStamps, ih)
+	if err != nil {
+		return nil, nil, err
+	}
+	files, err := decodeFiles(&cursor{b: b}, len(d.t.Files))
+	if err != nil {
+		d.s.log.Warn("the journal of a finished download cannot be read; its pieces are checked again", "torrent", d.t.Name, "error", err)
+		return nil, nil, nil
+	}
+	root, err := openDest(d.dest)
+	if err != nil {
+		return nil, nil, err
+	}
+	g, err := openStaging(root, ih)
+	if err != nil {
+		return nil, nil, err
+	}
+	c := d.s.newContent(d.t, *d.old)
+	c.force = d.row.Force
+	c.row.Meta = d.row.Meta
+	c.staging, c.phase = g, finishing
+	p := &tree{t: d.t, dest: d.dest, prefix: g.newPath(), writable: true, root: g.root}
+	if !exists(g.root, p.prefix) {
+		p.prefix = d.t.Name
+	}
+	c.place = p
+	ok := exists(g.root, p.prefix)
+	for i, was := range files.stamps {
+		now, detail, err := c.look(i)
+		if err != nil {
+			g.close()
+			return nil, nil, err
+		}
+		ok = ok && detail == "" && was.same(now)
+	}
+	if !ok {
+		if g.made {
+			err = g.discard()
+		}
+		g.close()
+		if err != nil {
+			return nil, nil, err
+		}
+		return nil, nil, nil
+	}
+	return c, files.stamps, nil
+}
