@@ -1,0 +1,37 @@
+package console
+
+// examples are one line of every type, as the help topic shows them and the
+// golden test pins them.
+func examples() []Line {
+	const (
+		id   = "agaagous2iblbck5bxt5vgup4l442xu5hilnvpso"
+		hash = "2c26b46b68ffc68ff99b453c1d30413413422d70"
+		sum  = "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"
+	)
+	received := Received{Link: 1048576, Origin: 524288, Reused: 65536}
+	return []Line{
+		Listening{Addr: "192.0.2.7:6881", Tracker: "http://192.0.2.7:6881/announce"},
+		Published{Channel: id, Writer: "m", Index: 3, Link: "handful:" + id + "/m/3?dn=Demo&pe=192.0.2.7:6881",
+			Magnet: "magnet:?xt=urn:btih:" + hash + "&dn=Demo", Infohash: hash, InfohashV2: sum, Bytes: 1638400, Files: 12, Torrent: "/state/seed/torrents/" + hash + ".torrent"},
+		Progress{Done: 524288, Total: 1638400, DownRate: 1048576, UpRate: 4096, Peers: 3},
+		Done{Path: "/tmp/Demo", Bytes: 1638400, Seconds: 1.5, Verified: true, Received: received, Wasted: 16384, Uploaded: 32768},
+		Seeding{Until: "2026-01-02T15:04:05Z", Ratio: 2},
+		Entry{Channel: id, Writer: "m", Index: 1, Kind: "post", Title: "Hello", Text: "First post", Time: "2026-01-02T15:04:05Z", State: "fresh"},
+		Status{Node: "serve", PID: 4242, StateDir: "/state/seed", Addr: "192.0.2.7:6881", Tracker: "http://192.0.2.7:6881/announce", Since: "2026-01-02T15:04:05Z",
+			Peers: 3, UpRate: 1048576, Uploaded: 4915200, Items: 1},
+		Item{Link: "handful:" + id + "/m/3", Channel: id, Writer: "m", Index: 3, Name: "Demo", Title: "A demo", Infohash: hash, Bytes: 1638400, Files: 12, Path: "/home/ann/Demo",
+			State: "seeding", Done: 1638400, Peers: 3, UpRate: 1048576, Uploaded: 4915200, Published: "2026-01-02T15:04:05Z"},
+		Offer{Link: "handful:" + id + "/m/3?pe=192.0.2.7:6881", Channel: id, Writer: "m", Index: 3, Name: "Demo", Bytes: 1638400, Peer: "192.0.2.7:6881", Interface: "eth0", Time: "2026-01-02T15:04:05Z"},
+		Verified{Path: "/tmp/Demo", Bytes: 1638400, Files: 12, Verified: false, Bad: []string{"a/b.txt"}, BadFiles: 1},
+		Withdrawn{Link: "handful:" + id + "/m/3", Name: "Demo", Index: 4, Reason: "wrong file"},
+		Key{Channel: id, Name: "default", Link: "handful:" + id, Path: "/state/seed/keys/default", Root: "cm9vdA==", Online: "b25saW5l", DHT: "ZGh0"},
+		Exported{Channel: id, Path: "/media/stick/default.keys"},
+		Plan{Action: "publish", Name: "Demo", Bytes: 1638400, Files: 12, Format: "hybrid", PieceLength: 65536, Pieces: 25, Infohash: hash},
+		TryPeer{Peer: 1, Bytes: 67108864, Seconds: 1.25, Verified: true, Received: Received{Link: 58720256, Origin: 8388608}, Uploaded: 50331648},
+		TryTotal{Peers: 8, Bytes: 67108864, Origin: 80530636, Copies: 1.2, Seconds: 1.5, AddsUp: true},
+		Version{Version: "v0.1.0", Commit: "0123456789ab", Go: "go1.26.8", Platform: "linux/amd64", Control: ControlProtocol},
+		Warning{Message: "this machine's clock is 12 minutes behind", Hint: "set it"},
+		Note{Message: "handed to the node that already runs"},
+		Error{Code: NotFound, Message: "open ./x: no such file or directory", Hint: "check the path"},
+	}
+}
