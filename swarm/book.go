@@ -1,0 +1,108 @@
+package swarm
+
+import (
+	"net/netip"
+	"time"
+)
+
+// maxKnown bounds an item's address book: anybody may name addresses.
+const maxKnown = 2000
+
+// Retry times of an address that does not answer.
+const (
+	firstRetry = 2 * time.Second
+	lastRetry  = 2 * time.Minute
+)
+
+// source says who named an address.
+type source uint8
+
+const (
+	fromUser source = iota // --peer, a link's hint: kept for ever
+	fromLAN
+	fromTracker
+	fromPEX
+)
+
+// book is an item's list of addresses. It is owned by the node's loop.
+type book struct {
+	addrs map[netip.AddrPort]*address
+}
+
+type address struct {
+	source source
+	tries  int
+	next   time.Time // not dialled before
+	banned bool
+}
+
+func newBook() *book { return &book{addrs: make(map[netip.AddrPort]*address)} }
+
+// add enters an address and reports whether it is new.
+func (b *book) add(ap netip.AddrPort, s source) bool {
+	ap = netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+	if !ap.IsValid() || ap.Port() == 0 || ap.Addr().IsUnspecified() || ap.Addr().IsMulticast() {
+		return false
+	}
+	if a := b.addrs[ap]; a != nil {
+		a.source = min(a.source, s)
+		return false
+	}
+	if len(b.addrs) >= maxKnown && !b.evict() {
+		return false
+	}
+	b.addrs[ap] = &address{source: s}
+	return true
+}
+
+// evict drops one address that has failed often and that the user did not name.
+func (b *book) evict() bool {
+	var worst netip.AddrPort
+	tries := 2
+	for ap, a := range b.addrs {
+		if a.source != fromUser && !a.banned && a.tries > tries {
+			worst, tries = ap, a.tries
+		}
+	}
+	if !worst.IsValid() {
+		return false
+	}
+	delete(b.addrs, worst)
+	return true
+}
+
+// ban keeps an address from being dialled again.
+func (b *book) ban(ap netip.AddrPort) {
+	b.add(ap, fromPEX)
+	if a := b.addrs[ap]; a != nil {
+		a.banned = true
+	}
+}
+
+// due returns the addresses to dial now, at most n, and notes the attempt.
+func (b *book) due(now time.Time, n int, connected func(netip.AddrPort) bool) (out []netip.AddrPort) {
+	for ap, a := range b.addrs {
+		if len(out) >= n {
+			break
+		}
+		if a.banned || now.Before(a.next) {
+			continue
+		}
+		if connected(ap) {
+			a.tries = 0
+			continue
+		}
+		wait := firstRetry << min(a.tries, 6)
+		a.tries++
+		a.next = now.Add(min(wait, lastRetry))
+		out = append(out, ap)
+	}
+	return out
+}
+
+// hurry makes every address due, after a long time without progress.
+func (b *book) hurry() {
+	for _, a := range b.addrs {
+		a.next = time.Time{}
+	}
+}

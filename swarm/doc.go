@@ -1,0 +1,54 @@
+// Package swarm is the running node: it moves bytes between peers.
+//
+// # Parts and owners
+//
+//	          commands                       events
+//	caller ───────────▶  Node (one loop)  ───────────▶ Config.OnEvent
+//	                      │   owns items, address books, grants
+//	      adds, peers     │   ▲ mailbox: what happened, as values
+//	                      ▼   │
+//	                     engine (torrent.Client)   ◀──── front: one TCP port for
+//	                      │   callbacks: copy, post,      BitTorrent and HTTP
+//	                      ▼   return
+//	                     store.Content: bytes on disk, SHA-256
+//
+// The loop goroutine owns all state of a Node unless the field says otherwise.
+// Others send it a function and wait, or post a value. The engine's callbacks run
+// under the engine's own lock: they copy what they need, post it and return; the
+// only decision made there is what a peer may be seen to have (mask.go), because
+// a message must be rewritten before the engine acts on it.
+//
+// # Items
+//
+// An Item is one torrent of this node. Its states, in order:
+//
+//	metadata   the info dict is asked of peers (BEP 9); SHA-256 is checked when known
+//	layers     piece layers are asked of peers, so that pieces can be checked with SHA-256
+//	checking   what is on disk already is verified
+//	fetching   pieces arrive
+//	finishing  everything is verified; fsync, modes, links, rename into place
+//	seeding    complete
+//	failed     see Item.Err
+//
+// # Messages of our own
+//
+// They travel as BEP 10 extensions. The extended handshake names "hf_swarm", and
+// "hf_origin" beside it when the sender is the publisher's own seed, so that the
+// role is known before the first bitfield. An hf_swarm payload is one byte of kind
+// and a body:
+//
+//	0 hello      bencoded {l: site label, m: 32 bytes, v: 1}; m is
+//	             SHA-256(machine id ‖ infohash): equal on one machine, and says
+//	             nothing to anybody else
+//	1 grant      piece indexes, 4 bytes each, big endian: the origin lets the
+//	             receiver see these pieces
+//	2 hungry     piece indexes: the sender can get these from nobody else
+//	3 ask layer  bencoded {o: offset, r: pieces root}
+//	4 layer      bencoded {o: offset, r: pieces root, t: total bytes, v: bytes};
+//	             t = 0: not known here
+//
+// Worked example: 01 00000007 grants piece 7.
+//
+// Everything in them is a hint or is checked: a layer against its pieces root,
+// pieces against SHA-256. A peer that lies about the rest costs time only.
+package swarm

@@ -1,0 +1,364 @@
+package swarm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	g "github.com/anacrolix/generics"
+	"github.com/anacrolix/torrent"
+	"github.com/anacrolix/torrent/metainfo"
+	pp "github.com/anacrolix/torrent/peer_protocol"
+	"github.com/anacrolix/torrent/storage"
+	infohash_v2 "github.com/anacrolix/torrent/types/infohash-v2"
+	"golang.org/x/time/rate"
+
+	"handful/manifest"
+)
+
+// clientPrefix begins our peer ids (BEP 20).
+const clientPrefix = "-HF0100-"
+
+// maxConns is how many connections a torrent keeps.
+const maxConns = 50
+
+// minBurst is the smallest token bucket of a rate limiter: the engine reserves
+// whole blocks and reads.
+const minBurst = 256 << 10
+
+// engine wraps the one torrent.Client of a node. Its callbacks run under the
+// client's lock: they touch only what links and masks allow, post values to the
+// node's mailbox and return.
+type engine struct {
+	cl   *torrent.Client
+	node *Node
+
+	mu     sync.Mutex
+	items  map[Infohash]*Item // by every short hash under which a peer may ask
+	links  map[*torrent.PeerConn]*link
+	nextID uint64
+	banned map[[20]byte]bool // peer ids
+}
+
+func newEngine(n *Node) (*engine, error) {
+	e := &engine{
+		node:   n,
+		items:  make(map[Infohash]*Item),
+		links:  make(map[*torrent.PeerConn]*link),
+		banned: make(map[[20]byte]bool),
+	}
+	cfg := torrent.NewDefaultClientConfig()
+	// No socket, discovery or storage of the engine's own: the node brings them.
+	cfg.DisableTCP, cfg.DisableUTP, cfg.NoDHT = true, true, true
+	cfg.DisableTrackers, cfg.DisablePEX = true, true
+	cfg.NoDefaultPortForwarding, cfg.DisableWebtorrent, cfg.DisableWebseeds = true, true, true
+	cfg.DefaultStorage = noStorage{}
+	// Seed also while leeching: otherwise a fresh peer, which has nothing to
+	// offer yet, is served nothing.
+	cfg.Seed = true
+	cfg.AlwaysWantConns = true
+	cfg.DropDuplicatePeerIds = true
+	cfg.HeaderObfuscationPolicy = torrent.HeaderObfuscationPolicy{Preferred: false, RequirePreferred: false}
+	cfg.EstablishedConnsPerTorrent = maxConns
+	cfg.HandshakesTimeout = 10 * time.Second
+	cfg.NominalDialTimeout = 10 * time.Second
+	cfg.DialRateLimiter = rate.NewLimiter(rate.Inf, 1)
+	cfg.MaxAllocPeerRequestDataPerConn = 1 << 20
+	cfg.PieceHashersPerTorrent = max(2, n.cfg.Hashers)
+	cfg.Bep20 = clientPrefix
+	cfg.ExtendedHandshakeClientVersion = "Handful"
+	cfg.HTTPUserAgent = "Handful"
+	cfg.Slogger = slog.New(demoted{n.log.Handler()})
+	if n.cfg.LimitUp > 0 {
+		cfg.UploadRateLimiter = rate.NewLimiter(rate.Limit(n.cfg.LimitUp), int(max(minBurst, n.cfg.LimitUp/4)))
+	}
+	if n.cfg.LimitDown > 0 {
+		cfg.DownloadRateLimiter = rate.NewLimiter(rate.Limit(n.cfg.LimitDown), int(max(minBurst, n.cfg.LimitDown/4)))
+	}
+	cfg.Callbacks = torrent.Callbacks{
+		PeerConnAdded:                []func(*torrent.PeerConn){e.connAdded},
+		PeerConnClosed:               e.connClosed,
+		ReadExtendedHandshake:        e.handshook,
+		ReadMessage:                  e.read,
+		PeerConnReadExtensionMessage: []func(torrent.PeerConnReadExtensionMessageEvent){e.extension},
+		ReceivedUsefulData:           []func(torrent.ReceivedUsefulDataEvent){e.useful},
+	}
+	cl, err := torrent.NewClient(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("start the torrent engine: %w", err)
+	}
+	e.cl = cl
+	cl.AddListener(n.front.bt)
+	cl.AddDialer(&peerDialer{allow: n.mayDial})
+	return e, nil
+}
+
+func (e *engine) close() error { return errors.Join(e.cl.Close()...) }
+
+// add registers an item with the client. The metainfo may be unknown.
+func (e *engine) add(it *Item) error {
+	e.mu.Lock()
+	if e.items[it.hash] != nil {
+		e.mu.Unlock()
+		return fmt.Errorf("torrent %s is already here", it.hash)
+	}
+	e.items[it.hash] = it
+	if it.torrent != nil {
+		e.aliasLocked(it)
+	}
+	e.mu.Unlock()
+	opts := torrent.AddTorrentOpts{
+		InfoHash:         metainfo.Hash(it.hash),
+		DeferStorageOpen: true,
+		Storage:          contentStorage{it},
+	}
+	if t := it.torrent; t != nil {
+		opts.InfoBytes = t.InfoBytes
+		opts.PieceLayers = layersOf(t)
+		if v2, ok := t.InfoHashV2(); ok {
+			opts.InfoHashV2 = g.Some(infohash_v2.T(v2))
+		}
+		if v1, ok := t.InfoHashV1(); ok {
+			opts.InfoHash = metainfo.Hash(v1)
+		} else {
+			opts.InfoHash = metainfo.Hash{}
+		}
+	}
+	t, _ := e.cl.AddTorrentOpt(opts)
+	it.t = t
+	if it.torrent != nil && t.Info() == nil {
+		e.drop(it)
+		return fmt.Errorf("torrent %s: the engine refuses its info dict", it.hash)
+	}
+	return nil
+}
+
+// alias makes the item known under its second short hash, once the metainfo
+// tells it: clients that speak v2 ask for a hybrid by the hash of BEP 52.
+func (e *engine) alias(it *Item) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.aliasLocked(it)
+}
+
+func (e *engine) aliasLocked(it *Item) {
+	if v1, ok := it.torrent.InfoHashV1(); ok {
+		e.items[Infohash(v1)] = it
+	}
+	if v2, ok := it.torrent.InfoHashV2(); ok {
+		e.items[Infohash(v2[:20])] = it
+	}
+}
+
+// item returns the item that goes by an infohash, nil if there is none.
+func (e *engine) item(ih Infohash) *Item {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.items[ih]
+}
+
+func (e *engine) has(ih Infohash) bool { return e.item(ih) != nil }
+
+func (e *engine) drop(it *Item) {
+	e.mu.Lock()
+	for h, other := range e.items {
+		if other == it {
+			delete(e.items, h)
+		}
+	}
+	e.mu.Unlock()
+	if it.t != nil {
+		it.t.Drop()
+	}
+}
+
+// open gives the engine the item's storage and lets it ask for every piece.
+func (e *engine) open(ctx context.Context, it *Item) error {
+	if err := it.t.OpenStorage(ctx, contentStorage{it}); err != nil {
+		return err
+	}
+	if !it.content.Complete() {
+		it.t.DownloadAll()
+	}
+	return nil
+}
+
+func layersOf(t *manifest.Torrent) map[string]string {
+	out := make(map[string]string)
+	for _, f := range t.Files {
+		if l := t.Layer(f.PiecesRoot); len(l) > 0 {
+			out[string(f.PiecesRoot[:])] = string(l)
+		}
+	}
+	return out
+}
+
+// dial asks the client to connect.
+func (e *engine) dial(it *Item, addrs []netip.AddrPort) {
+	peers := make([]torrent.PeerInfo, 0, len(addrs))
+	for _, a := range addrs {
+		peers = append(peers, torrent.PeerInfo{Addr: a, Source: torrent.PeerSourceDirect})
+	}
+	it.t.AddPeers(peers)
+}
+
+// send writes one of our extension messages. It takes the client's lock, so it is
+// never called from a callback. A peer that is gone or lacks the extension is no
+// error.
+func (e *engine) send(l *link, ext string, payload []byte) {
+	if err := l.pc.WriteExtendedMessage(pp.ExtensionName(ext), payload); err != nil {
+		e.node.log.Debug("message not sent", "extension", ext, "peer", l.pc.RemoteAddr, "err", err)
+	}
+}
+
+func (e *engine) link(pc *torrent.PeerConn) *link {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.links[pc]
+}
+
+// connAdded runs before the extended handshake is sent: it names our extensions.
+func (e *engine) connAdded(pc *torrent.PeerConn) {
+	e.mu.Lock()
+	it := e.items[Infohash(pc.Torrent().InfoHash())]
+	banned := e.banned[pc.PeerID]
+	if it == nil || banned {
+		e.mu.Unlock()
+		go pc.Close() // the lock is held: closing inline would deadlock
+		return
+	}
+	e.nextID++
+	l := &link{id: e.nextID, pc: pc, item: it, outgoing: pc.Discovery != torrent.PeerSourceIncoming}
+	if ap, err := netip.ParseAddrPort(pc.RemoteAddr.String()); err == nil {
+		l.remote = netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+	}
+	l.tier.Store(uint32(TierFar))
+	e.links[pc] = l
+	e.mu.Unlock()
+
+	m := torrent.LocalLtepProtocolMap{Index: []pp.ExtensionName{pp.ExtensionNameMetadata}, NumBuiltin: 1}
+	if it.gossip != nil {
+		m.AddUserProtocol(pp.ExtensionName(it.gossip.protocol))
+	}
+	m.AddUserProtocol(extSwarm)
+	if it.origin {
+		m.AddUserProtocol(extOrigin)
+	}
+	if !it.private {
+		m.AddUserProtocol(extPEX)
+	}
+	pc.LocalLtepProtocolMap = &m
+	e.node.mail.post(func() { e.node.linkUp(l) })
+}
+
+func (e *engine) connClosed(pc *torrent.PeerConn) {
+	e.mu.Lock()
+	l := e.links[pc]
+	delete(e.links, pc)
+	e.mu.Unlock()
+	if l != nil {
+		e.node.mail.post(func() { e.node.linkDown(l) })
+	}
+}
+
+func (e *engine) handshook(pc *torrent.PeerConn, h *pp.ExtendedHandshakeMessage) {
+	l := e.link(pc)
+	if l == nil {
+		return
+	}
+	_, ours := h.M[extSwarm]
+	_, origin := h.M[extOrigin]
+	l.ours.Store(ours)
+	l.origin.Store(ours && origin)
+	if ours && origin && !l.item.origin && !l.item.plain.Load() {
+		l.mask.mu.Lock()
+		l.mask.on = true
+		l.mask.mu.Unlock()
+	}
+	client, port := h.V, h.Port
+	pex := h.M[extPEX] != 0
+	var gossip bool
+	if l.item.gossip != nil {
+		_, gossip = h.M[pp.ExtensionName(l.item.gossip.protocol)]
+	}
+	e.node.mail.post(func() { e.node.linkHandshook(l, client, port, pex, gossip) })
+}
+
+func (e *engine) useful(ev torrent.ReceivedUsefulDataEvent) {
+	pc, ok := ev.Peer.TryAsPeerConn()
+	if !ok {
+		return
+	}
+	l := e.link(pc)
+	if l == nil {
+		return
+	}
+	n := int64(len(ev.Message.Piece))
+	l.item.count.useful.Add(n)
+	l.item.blame.received(int(ev.Message.Index), int64(ev.Message.Begin), n, l)
+}
+
+// extension hands our own messages and PEX to the loop.
+func (e *engine) extension(ev torrent.PeerConnReadExtensionMessageEvent) {
+	if ev.ExtensionNumber == pp.HandshakeExtendedID {
+		return
+	}
+	l := e.link(ev.PeerConn)
+	if l == nil {
+		return
+	}
+	name, builtin, err := ev.PeerConn.LocalLtepProtocolMap.LookupId(ev.ExtensionNumber)
+	if err != nil || builtin {
+		return
+	}
+	payload := slices.Clone(ev.Payload)
+	if gs := l.item.gossip; gs != nil && string(name) == gs.protocol {
+		gs.deliver(gossipEvent{peer: l.id, payload: payload})
+		return
+	}
+	e.node.mail.tryPost(func() { e.node.message(l, string(name), payload) })
+}
+
+// ban closes a peer's connections and refuses its peer id from now on.
+func (e *engine) ban(l *link) {
+	e.mu.Lock()
+	e.banned[l.pc.PeerID] = true
+	var same []*torrent.PeerConn
+	for pc := range e.links {
+		if pc.PeerID == l.pc.PeerID {
+			same = append(same, pc)
+		}
+	}
+	e.mu.Unlock()
+	for _, pc := range same {
+		pc.Close()
+	}
+}
+
+// demoted passes the engine's log records on as debug records: what the user must
+// know, the node says itself.
+type demoted struct{ h slog.Handler }
+
+func (d demoted) Enabled(ctx context.Context, l slog.Level) bool {
+	return l >= slog.LevelInfo && d.h.Enabled(ctx, slog.LevelDebug)
+}
+
+func (d demoted) Handle(ctx context.Context, r slog.Record) error {
+	r.Level = slog.LevelDebug
+	return d.h.Handle(ctx, r)
+}
+
+func (d demoted) WithAttrs(a []slog.Attr) slog.Handler { return demoted{d.h.WithAttrs(a)} }
+func (d demoted) WithGroup(name string) slog.Handler   { return demoted{d.h.WithGroup(name)} }
+
+// noStorage refuses to open anything: every torrent brings its own storage.
+type noStorage struct{}
+
+func (noStorage) OpenTorrent(context.Context, *metainfo.Info, metainfo.Hash) (storage.TorrentImpl, error) {
+	return storage.TorrentImpl{}, errors.New("no default storage")
+}

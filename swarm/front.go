@@ -1,0 +1,220 @@
+package swarm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// The ports tried in turn when the listen address names none (BEP 3).
+const firstPort, lastPort = 6881, 6889
+
+// sniffTime is how long a new connection may take to show what it speaks.
+const sniffTime = 10 * time.Second
+
+// maxSniffing is how many connections may be waiting to show it.
+const maxSniffing = 512
+
+// front is the node's one TCP port. It looks at the first bytes of each
+// connection and hands it to BitTorrent or to the HTTP server.
+type front struct {
+	ln   net.Listener
+	bt   *connQueue
+	web  *connQueue
+	srv  *http.Server
+	udp  net.PacketConn // same port number; nil if it could not be had
+	done sync.WaitGroup
+}
+
+// listen opens the front at addr, HOST:PORT; an empty addr or port 0 in the form
+// ":0" picks as documented at Config.Listen.
+func listen(ctx context.Context, addr string, handler http.Handler, withUDP bool) (*front, error) {
+	ln, err := listenTCP(ctx, addr)
+	if err != nil {
+		return nil, err
+	}
+	f := &front{ln: ln, bt: newConnQueue(ln.Addr()), web: newConnQueue(ln.Addr())}
+	if withUDP {
+		// Without it the tracker is still there over HTTP, so a port that is taken
+		// is not an error.
+		f.udp, _ = net.ListenPacket("udp", ln.Addr().String())
+	}
+	f.srv = &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: sniffTime,
+		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    16 << 10,
+	}
+	f.done.Add(2)
+	go func() { defer f.done.Done(); f.accept() }()
+	go func() { defer f.done.Done(); f.srv.Serve(f.web) }()
+	return f, nil
+}
+
+func listenTCP(ctx context.Context, addr string) (net.Listener, error) {
+	var lc net.ListenConfig
+	if addr != "" {
+		ln, err := lc.Listen(ctx, "tcp", addr)
+		if err != nil {
+			return nil, fmt.Errorf("listen on %s: %w", addr, err)
+		}
+		return ln, nil
+	}
+	var errs []error
+	for port := firstPort; port <= lastPort; port++ {
+		ln, err := lc.Listen(ctx, "tcp", ":"+strconv.Itoa(port))
+		if err == nil {
+			return ln, nil
+		}
+		errs = append(errs, err)
+	}
+	ln, err := lc.Listen(ctx, "tcp", ":0")
+	if err != nil {
+		return nil, fmt.Errorf("listen: no free port: %w", errors.Join(append(errs, err)...))
+	}
+	return ln, nil
+}
+
+func (f *front) accept() {
+	sniffing := make(chan struct{}, maxSniffing)
+	for {
+		c, err := f.ln.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil {
+			continue // a connection that died in the queue
+		}
+		select {
+		case sniffing <- struct{}{}:
+		default:
+			c.Close()
+			continue
+		}
+		go func() {
+			defer func() { <-sniffing }()
+			f.sniff(c)
+		}()
+	}
+}
+
+// sniff reads the first four bytes. BitTorrent starts with 19 and "Bit", or, when
+// obfuscated, with 96 random bytes; an HTTP request with its method.
+func (f *front) sniff(c net.Conn) {
+	var head [4]byte
+	c.SetReadDeadline(time.Now().Add(sniffTime))
+	n := 0
+	for n < len(head) {
+		m, err := c.Read(head[n:])
+		n += m
+		if err != nil {
+			c.Close()
+			return
+		}
+	}
+	c.SetReadDeadline(time.Time{})
+	back := &sniffed{Conn: c, head: append([]byte(nil), head[:]...)}
+	switch string(head[:]) {
+	case "GET ", "HEAD", "POST", "PUT ", "OPTI":
+		f.web.put(back)
+	default:
+		f.bt.put(back)
+	}
+}
+
+// addrs returns the addresses at which the front can be reached: the one it was
+// told, or those of all interfaces when it listens on all.
+func (f *front) addrPort() netip.AddrPort {
+	ap, _ := netip.ParseAddrPort(f.ln.Addr().String())
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+}
+
+func (f *front) close() {
+	f.ln.Close()
+	f.srv.Close()
+	f.web.Close()
+	f.bt.Close()
+	if f.udp != nil {
+		f.udp.Close()
+	}
+	f.done.Wait()
+}
+
+// sniffed gives back the bytes that were read ahead.
+type sniffed struct {
+	net.Conn
+	head []byte
+}
+
+func (c *sniffed) Read(p []byte) (int, error) {
+	if len(c.head) > 0 {
+		n := copy(p, c.head)
+		c.head = c.head[n:]
+		return n, nil
+	}
+	return c.Conn.Read(p)
+}
+
+// connQueue is a net.Listener fed by sniff.
+type connQueue struct {
+	addr   net.Addr
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func newConnQueue(addr net.Addr) *connQueue {
+	return &connQueue{addr: addr, conns: make(chan net.Conn), closed: make(chan struct{})}
+}
+
+func (q *connQueue) put(c net.Conn) {
+	select {
+	case q.conns <- c:
+	case <-q.closed:
+		c.Close()
+	}
+}
+
+func (q *connQueue) Accept() (net.Conn, error) {
+	select {
+	case c := <-q.conns:
+		return c, nil
+	case <-q.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (q *connQueue) Close() error {
+	q.once.Do(func() { close(q.closed) })
+	return nil
+}
+
+func (q *connQueue) Addr() net.Addr { return q.addr }
+
+// peerDialer makes the engine's outgoing connections. allow decides which
+// addresses may be dialled at all.
+type peerDialer struct {
+	allow func(netip.AddrPort) bool
+	d     net.Dialer
+}
+
+var errNotAllowed = errors.New("address is not allowed here")
+
+func (d *peerDialer) Dial(ctx context.Context, addr string) (net.Conn, error) {
+	ap, err := netip.ParseAddrPort(addr)
+	if err != nil || !d.allow(ap) {
+		return nil, fmt.Errorf("dial %s: %w", addr, errNotAllowed)
+	}
+	return d.d.DialContext(ctx, "tcp", addr)
+}
+
+// DialerNetwork tells the engine what it gets.
+func (d *peerDialer) DialerNetwork() string { return "tcp" }

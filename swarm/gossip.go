@@ -1,0 +1,191 @@
+package swarm
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"sync"
+
+	"handful/manifest"
+	"handful/swarm/store"
+)
+
+// A swarm without content: peers meet under an infohash and exchange messages of
+// one BEP 10 extension. Channels use it for their news; it knows nothing of them.
+
+// GossipPeer names a peer of a Gossip while it is connected.
+type GossipPeer uint64
+
+// GossipConfig says whom to meet and who is told.
+type GossipConfig struct {
+	Infohash Infohash
+	// Protocol is the extension's name, for example "hf_head".
+	Protocol string
+	Peers    []netip.AddrPort
+	Trackers []string
+	// The callbacks run one at a time in a goroutine of the gossip's own and may
+	// call Send. Joined's addr is where the peer listens, invalid if unknown.
+	Joined  func(p GossipPeer, addr netip.AddrPort)
+	Message func(p GossipPeer, payload []byte)
+	Left    func(p GossipPeer)
+}
+
+// gossipQueue is how many events may wait; more messages are dropped, since a
+// peer may send faster than signatures can be checked.
+const gossipQueue = 4096
+
+// Gossip is a node's membership in a swarm without content.
+type Gossip struct {
+	item     *Item
+	protocol string
+	events   chan gossipEvent
+	quit     chan struct{}
+	once     sync.Once
+	ended    chan struct{}
+
+	// Owned by run.
+	present map[uint64]bool
+
+	mu    sync.Mutex
+	links map[GossipPeer]*link
+}
+
+type gossipEvent struct {
+	peer         uint64
+	joined, left bool
+	addr         netip.AddrPort
+	payload      []byte
+	link         *link
+}
+
+// Join enters a swarm without content.
+func (n *Node) Join(cfg GossipConfig) (*Gossip, error) {
+	g := &Gossip{
+		protocol: cfg.Protocol,
+		events:   make(chan gossipEvent, gossipQueue),
+		quit:     make(chan struct{}),
+		ended:    make(chan struct{}),
+		present:  make(map[uint64]bool),
+		links:    make(map[GossipPeer]*link),
+	}
+	it, err := n.newItem(Spec{
+		Infohash: cfg.Infohash,
+		Peers:    cfg.Peers,
+		Trackers: cfg.Trackers,
+		Open: func(*manifest.Torrent) (*store.Content, error) {
+			return nil, errors.New("a swarm without content has nothing to open")
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	it.gossip, g.item = g, it
+	it.stopped = make(chan struct{})
+	close(it.stopped)
+	if err := n.admit(it); err != nil {
+		return nil, err
+	}
+	go g.run(cfg)
+	return g, nil
+}
+
+// Send writes a message to a peer; one that is gone is no error.
+func (g *Gossip) Send(p GossipPeer, payload []byte) {
+	g.mu.Lock()
+	l := g.links[p]
+	g.mu.Unlock()
+	if l != nil {
+		g.item.node.eng.send(l, g.protocol, payload)
+	}
+}
+
+// Peers returns who is connected and speaks the protocol.
+func (g *Gossip) Peers() []GossipPeer {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	out := make([]GossipPeer, 0, len(g.links))
+	for p := range g.links {
+		out = append(out, p)
+	}
+	return out
+}
+
+// Addrs returns where the connected peers listen.
+func (g *Gossip) Addrs() (out []netip.AddrPort) {
+	g.item.node.call(func() {
+		for _, l := range g.item.sortedLinks() {
+			if l.listenAddr.IsValid() {
+				out = append(out, l.listenAddr)
+			}
+		}
+	})
+	return out
+}
+
+// AddPeers enters addresses to connect to.
+func (g *Gossip) AddPeers(addrs ...netip.AddrPort) { g.item.AddPeers(addrs...) }
+
+// Leave ends the membership. No callback runs after it has returned.
+func (g *Gossip) Leave(ctx context.Context) error {
+	err := g.item.node.remove(g.item)
+	g.finish()
+	return err
+}
+
+func (g *Gossip) finish() {
+	g.once.Do(func() { close(g.quit) })
+	<-g.ended
+}
+
+// deliver queues an event. Joining and leaving are never dropped for lack of
+// room, because the loop, which delivers them, may wait for the queue to drain:
+// callbacks never wait for the loop in turn.
+func (g *Gossip) deliver(ev gossipEvent) {
+	if ev.payload != nil {
+		select {
+		case g.events <- ev:
+		default:
+		}
+		return
+	}
+	select {
+	case g.events <- ev:
+	case <-g.quit:
+	}
+}
+
+func (g *Gossip) run(cfg GossipConfig) {
+	defer close(g.ended)
+	for {
+		select {
+		case <-g.quit:
+			return
+		case ev := <-g.events:
+			g.handle(cfg, ev)
+		}
+	}
+}
+
+func (g *Gossip) handle(cfg GossipConfig, ev gossipEvent) {
+	p := GossipPeer(ev.peer)
+	switch {
+	case ev.joined:
+		g.mu.Lock()
+		g.links[p] = ev.link
+		g.mu.Unlock()
+		g.present[ev.peer] = true
+		if cfg.Joined != nil {
+			cfg.Joined(p, ev.addr)
+		}
+	case ev.left:
+		g.mu.Lock()
+		delete(g.links, p)
+		g.mu.Unlock()
+		if g.present[ev.peer] && cfg.Left != nil {
+			cfg.Left(p)
+		}
+		delete(g.present, ev.peer)
+	case cfg.Message != nil:
+		cfg.Message(p, ev.payload)
+	}
+}

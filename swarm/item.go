@@ -1,0 +1,388 @@
+package swarm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/anacrolix/torrent"
+
+	"handful/manifest"
+	"handful/swarm/policy"
+	"handful/swarm/store"
+)
+
+// Errors that end an item, beside those of the store.
+var (
+	// ErrContent means that what was received is not what was published, and that
+	// no other peer can mend it.
+	ErrContent = errors.New("content did not verify")
+	// ErrClosed means that the node or the item was closed.
+	ErrClosed = errors.New("the node is closed")
+)
+
+// layerGrace is how long a download waits for piece layers before it starts with
+// what SHA-1 can check; whole files are then verified before they are used.
+const layerGrace = 5 * time.Second
+
+// Spec says what to add to a node.
+type Spec struct {
+	// Infohash under which peers know the torrent. Taken from Torrent if that is
+	// set.
+	Infohash Infohash
+	// Torrent is the metainfo; nil if it must be asked of peers (BEP 9).
+	Torrent *manifest.Torrent
+	// InfoSum is the SHA-256 that the info dict must have; nil if it was not
+	// promised by anybody we trust, and only the infohash binds it.
+	InfoSum *[32]byte
+	// Content is complete content to seed. Else Open is called, once the metainfo
+	// is known, for the content to fill.
+	Content *store.Content
+	Open    func(*manifest.Torrent) (*store.Content, error)
+	// Origin marks a publisher's own seed; see the economy in package policy.
+	Origin   bool
+	Name     string           // shown until the metainfo is known
+	Peers    []netip.AddrPort // hints
+	Trackers []string         // announce URLs, beside the node's own
+}
+
+// Item is one torrent of a node.
+type Item struct {
+	node    *Node
+	spec    Spec
+	hash    Infohash
+	origin  bool
+	private bool
+	gossip  *Gossip          // set for a swarm without content
+	t       *torrent.Torrent // set before anybody else can see the item
+	count   count
+	blame   blame
+	pieces  atomic.Int64 // number of pieces; 0 until the metainfo is known
+	left    atomic.Int64 // bytes missing; the loop writes it
+	hybrid  atomic.Bool  // has v1 and v2 metadata; set with pieces
+	plain   atomic.Bool  // origins are no longer masked: plain BitTorrent
+	cancel  context.CancelFunc
+	done    chan struct{} // closed when complete or failed
+	stopped chan struct{} // closed when run has returned
+	filled  chan struct{} // closed when every piece is verified
+	layered chan struct{} // closed when no piece layer is missing
+	writes  sync.Once     // the first write error ends the item
+
+	// Set by run before the engine's storage is opened, not changed after.
+	torrent *manifest.Torrent
+	content *store.Content
+
+	// Owned by the loop.
+	state        State
+	err          error
+	path         string
+	book         *book
+	links        map[uint64]*link
+	grants       *policy.Grants
+	haves        map[uint64]bool // links that have joined grants
+	layerJobs    map[[32]byte]*layerJob
+	doneBytes    int64
+	reused       int64
+	lastProgress time.Time
+	stalled      time.Duration // idle time at the last redial
+	lastUseful   time.Time
+	usefulSeen   int64
+	hungrySince  int // ticks of hunger without an answer
+	down, up     meter
+}
+
+// Infohash returns the hash under which the item is known on the wire.
+func (it *Item) Infohash() Infohash { return it.hash }
+
+// Done is closed when the item is complete and in place, or has failed.
+func (it *Item) Done() <-chan struct{} { return it.done }
+
+// Err returns why the item failed, nil while it has not.
+func (it *Item) Err() error {
+	var err error
+	it.node.call(func() { err = it.err })
+	return err
+}
+
+// Torrent returns the metainfo, or nil while it is not known.
+func (it *Item) Torrent() *manifest.Torrent {
+	var t *manifest.Torrent
+	it.node.call(func() { t = it.torrent })
+	return t
+}
+
+// AddPeers enters addresses that may have the torrent.
+func (it *Item) AddPeers(addrs ...netip.AddrPort) {
+	it.node.mail.post(func() {
+		for _, a := range addrs {
+			it.node.learn(it, a, fromUser)
+		}
+	})
+}
+
+// Snapshot returns the item's state now.
+func (it *Item) Snapshot() (s ItemSnapshot) {
+	it.node.call(func() { s = it.node.itemSnapshot(it) })
+	return s
+}
+
+// Remove takes the item out of the node and closes its content, whose state is
+// kept.
+func (it *Item) Remove() error {
+	it.cancel()
+	<-it.stopped
+	return it.node.remove(it)
+}
+
+// run takes the item from its first state to its last.
+func (it *Item) run(ctx context.Context) {
+	defer close(it.stopped)
+	err := it.steps(ctx)
+	if ctx.Err() != nil && it.node.ctx.Err() == nil && err == nil {
+		return
+	}
+	if err != nil {
+		it.fail(err)
+	}
+}
+
+func (it *Item) fail(err error) {
+	it.node.mail.post(func() {
+		if it.state == StateFailed || it.state == StateSeeding && errors.Is(err, context.Canceled) {
+			return
+		}
+		if errors.Is(err, context.Canceled) {
+			err = ErrClosed
+		}
+		it.err = err
+		wasDone := it.state == StateSeeding
+		it.node.setState(it, StateFailed, err)
+		if !wasDone {
+			close(it.done)
+		}
+	})
+}
+
+func (it *Item) steps(ctx context.Context) error {
+	if it.content != nil { // a seed
+		return it.seed(ctx)
+	}
+	if err := it.metadata(ctx); err != nil {
+		return err
+	}
+	if err := it.awaitLayers(ctx); err != nil {
+		return err
+	}
+	content, err := it.spec.Open(it.torrent)
+	if err != nil {
+		return err
+	}
+	if !it.node.call(func() { it.content = content; it.blame.reader = content.ReadPiece }) {
+		content.Close()
+		return ErrClosed
+	}
+	if err := it.check(ctx); err != nil {
+		return err
+	}
+	if err := it.fetch(ctx); err != nil {
+		return err
+	}
+	it.node.move(it, StateFinishing)
+	path, err := content.Finish(ctx)
+	if err != nil {
+		return err
+	}
+	it.node.call(func() {
+		it.path = path
+		it.left.Store(0)
+		it.node.setState(it, StateSeeding, nil)
+		close(it.done)
+	})
+	return it.watchSource(ctx)
+}
+
+func (it *Item) seed(ctx context.Context) error {
+	it.blame.reader = it.content.ReadPiece
+	if err := it.node.eng.open(ctx, it); err != nil {
+		return err
+	}
+	it.node.call(func() {
+		it.doneBytes = it.torrent.Length()
+		it.reused = it.doneBytes
+		it.node.setState(it, StateSeeding, nil)
+		close(it.done)
+	})
+	return it.watchSource(ctx)
+}
+
+// watchSource waits until the content on disk is no longer what was verified.
+func (it *Item) watchSource(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-it.content.Changed():
+		it.node.eng.drop(it)
+		it.node.mail.post(func() { it.node.emit(Event{Kind: EventChanged, Infohash: it.hash, Err: err}) })
+		return err
+	}
+}
+
+// metadata waits for the info dict and checks it.
+func (it *Item) metadata(ctx context.Context) error {
+	if it.torrent == nil {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-it.t.GotInfo():
+		}
+		info := it.t.Metainfo().InfoBytes
+		t, err := manifest.ParseInfo(info)
+		if err != nil {
+			return fmt.Errorf("metadata of %s: %w", it.hash, err)
+		}
+		it.node.call(func() { it.torrent = t })
+		it.node.eng.alias(it)
+	}
+	if want := it.spec.InfoSum; want != nil && it.torrent.InfoSum() != *want {
+		return fmt.Errorf("metadata of %s: SHA-256 of the info dict is not the one that was signed: %w", it.hash, ErrContent)
+	}
+	if err := supported(it.torrent); err != nil {
+		return err
+	}
+	it.left.Store(it.torrent.Length())
+	it.pieces.Store(int64(it.torrent.NumPieces()))
+	it.hybrid.Store(it.torrent.HasV1() && it.torrent.HasV2())
+	return nil
+}
+
+// supported refuses metainfo on which the engine would panic: it cannot place
+// entries of no bytes in a file tree of BEP 52.
+func supported(t *manifest.Torrent) error {
+	if !t.HasV2() {
+		return nil
+	}
+	for _, f := range t.Files {
+		if f.Length == 0 && !f.Pad {
+			return fmt.Errorf("torrent %q has v2 metadata and the empty entry %q, which is not supported; publish it as v1: %w",
+				t.Name, strings.Join(f.Path, "/"), errors.ErrUnsupported)
+		}
+	}
+	return nil
+}
+
+// awaitLayers asks peers for the piece layers that are missing.
+func (it *Item) awaitLayers(ctx context.Context) error {
+	missing := it.torrent.MissingLayers()
+	if len(missing) == 0 {
+		return nil
+	}
+	it.node.call(func() {
+		it.node.setState(it, StateLayers, nil)
+		it.node.startLayers(it, missing)
+	})
+	var grace <-chan time.Time
+	if it.torrent.HasV1() {
+		timer := time.NewTimer(layerGrace)
+		defer timer.Stop()
+		grace = timer.C
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-it.layered:
+		it.t.AddPieceLayers(layersOf(it.torrent))
+	case <-grace:
+	}
+	return nil
+}
+
+// check verifies what is on disk already.
+func (it *Item) check(ctx context.Context) error {
+	it.node.move(it, StateChecking)
+	n := it.torrent.NumPieces()
+	work := make(chan int)
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	var first error
+	var have int64
+	for range max(1, it.node.cfg.Hashers) {
+		wg.Go(func() {
+			for i := range work {
+				ok, err := it.checkPiece(i)
+				mu.Lock()
+				if err != nil && first == nil {
+					first = err
+				}
+				if ok {
+					have += it.torrent.PieceSize(i)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	for i := range n {
+		if ctx.Err() != nil {
+			break
+		}
+		work <- i
+	}
+	close(work)
+	wg.Wait()
+	if err := errors.Join(first, ctx.Err()); err != nil {
+		return err
+	}
+	it.node.call(func() {
+		it.doneBytes = have
+		it.left.Store(it.torrent.Length() - have)
+		it.reused = have
+		it.lastProgress = it.node.cfg.Now()
+	})
+	return nil
+}
+
+func (it *Item) checkPiece(i int) (bool, error) {
+	complete, known := it.content.State(i)
+	if known {
+		return complete, nil
+	}
+	v, err := it.content.Verify(i)
+	if err != nil {
+		return false, err
+	}
+	return v != manifest.Bad, it.content.SetComplete(i, v != manifest.Bad)
+}
+
+// fetch waits until every piece is there.
+func (it *Item) fetch(ctx context.Context) error {
+	if it.torrent.NumPieces() == 0 {
+		return nil
+	}
+	failed := make(chan error, 1)
+	it.t.SetOnWriteChunkError(func(err error) {
+		it.writes.Do(func() { failed <- err })
+	})
+	if err := it.node.eng.open(ctx, it); err != nil {
+		return err
+	}
+	it.node.call(func() {
+		it.node.setState(it, StateFetching, nil)
+		it.lastUseful = it.node.cfg.Now()
+		it.node.filledUp(it)
+	})
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case err := <-failed:
+		it.t.DisallowDataDownload()
+		return err
+	case err := <-it.content.Changed():
+		return err
+	case <-it.filled:
+		return nil
+	}
+}

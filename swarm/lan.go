@@ -1,0 +1,191 @@
+package swarm
+
+import (
+	"fmt"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"handful/swarm/discover"
+)
+
+// rescan is how often the machine's interfaces are looked at again.
+const rescan = 5 * time.Second
+
+// lan is the node's view of the machine's interfaces and its presence on the
+// local network.
+type lan struct {
+	node  *Node
+	links atomic.Pointer[discover.Links]
+	next  time.Time     // owned by the loop
+	lsd   *discover.LSD // nil when isolated or when no socket could be had
+}
+
+func newLAN(n *Node) (*lan, error) {
+	l := &lan{node: n}
+	if err := l.scan(); err != nil {
+		return l, err
+	}
+	if n.cfg.Isolated {
+		return l, nil
+	}
+	cfg := discover.LSDConfig{
+		Interfaces: n.cfg.Interfaces,
+		Logger:     n.log,
+		Now:        n.cfg.Now,
+		OnPeer: func(ih [20]byte, ap netip.AddrPort, _ string) {
+			n.mail.tryPost(func() { n.heard(Infohash(ih), ap) })
+		},
+	}
+	if f := n.cfg.OnOffer; f != nil {
+		cfg.OnOffer = func(b []byte, from netip.AddrPort, _ string) {
+			if o, err := discover.ParseOffer(b); err == nil {
+				f(o, from)
+			}
+		}
+	}
+	lsd, err := discover.NewLSD(cfg)
+	if err != nil {
+		return l, fmt.Errorf("local discovery: %w", err)
+	}
+	l.lsd = lsd
+	return l, nil
+}
+
+func (l *lan) scan() error {
+	links, err := discover.ScanLinks(l.node.cfg.Interfaces)
+	if err != nil {
+		return err
+	}
+	l.links.Store(&links)
+	return nil
+}
+
+func (l *lan) pulse(now time.Time) {
+	if now.Before(l.next) {
+		return
+	}
+	l.next = now.Add(rescan)
+	if err := l.scan(); err != nil {
+		l.node.log.Debug("interfaces could not be listed", "err", err)
+	}
+}
+
+// local reports whether an address lies on one of the interfaces used.
+func (l *lan) local(a netip.Addr) bool {
+	links := l.links.Load()
+	return links != nil && links.Local(a)
+}
+
+// own reports whether an address is this machine's.
+func (l *lan) own(a netip.Addr) bool {
+	if a.IsLoopback() {
+		return true
+	}
+	links := l.links.Load()
+	return links != nil && links.Own(a)
+}
+
+// hurry asks the local network again who is there.
+func (l *lan) hurry() {
+	if l.lsd != nil {
+		l.lsd.Solicit()
+	}
+}
+
+func (l *lan) close() {
+	if l.lsd != nil {
+		l.lsd.Close()
+	}
+}
+
+// heard takes an address that local discovery brought.
+func (n *Node) heard(ih Infohash, ap netip.AddrPort) {
+	if it := n.eng.item(ih); it != nil && !it.private {
+		n.learn(it, ap, fromLAN)
+	}
+}
+
+// announceAll tells local discovery which torrents this node takes part in.
+func (n *Node) announceAll() {
+	if n.lan.lsd == nil {
+		return
+	}
+	var hashes [][20]byte
+	for _, it := range n.items {
+		if !it.private {
+			hashes = append(hashes, [20]byte(it.hash))
+		}
+	}
+	if err := n.lan.lsd.Announce(hashes, n.Port()); err != nil {
+		n.log.Warn("local discovery does not announce everything", "err", err)
+	}
+}
+
+// Offer tells the local network what can be had here; it replaces what was
+// offered before.
+func (n *Node) Offer(offers ...discover.Offer) error {
+	if n.lan.lsd == nil {
+		return nil
+	}
+	payloads := make([][]byte, 0, len(offers))
+	for _, o := range offers {
+		o.Port = n.Port()
+		b, err := o.Marshal()
+		if err != nil {
+			return err
+		}
+		payloads = append(payloads, b)
+	}
+	return n.lan.lsd.Offer(payloads...)
+}
+
+// Solicit asks everybody on the local network for their offers.
+func (n *Node) Solicit() { n.lan.hurry() }
+
+// reachable returns the addresses under which others may reach this machine:
+// global ones before private ones before loopback, IPv4 before IPv6, without
+// link-local ones, which need a zone that differs on every machine.
+func reachable(names []string) []netip.Addr {
+	links, err := discover.ScanLinks(names)
+	if err != nil {
+		return nil
+	}
+	var ranked [6][]netip.Addr
+	for _, link := range links {
+		for _, p := range link.Addrs {
+			a := p.Addr()
+			if a.IsLinkLocalUnicast() {
+				continue
+			}
+			rank := 0
+			switch {
+			case a.IsLoopback():
+				rank = 4
+			case a.IsPrivate():
+				rank = 2
+			}
+			if a.Is6() {
+				rank++
+			}
+			ranked[rank] = append(ranked[rank], a)
+		}
+	}
+	var out []netip.Addr
+	for _, group := range ranked {
+		out = append(out, group...)
+	}
+	if len(out) > 1 {
+		// Loopback helps only where nothing else does.
+		var global []netip.Addr
+		for _, a := range out {
+			if !a.IsLoopback() {
+				global = append(global, a)
+			}
+		}
+		if len(global) > 0 {
+			return global
+		}
+	}
+	return out
+}

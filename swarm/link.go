@@ -1,0 +1,81 @@
+package swarm
+
+import (
+	"crypto/sha256"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+
+	"github.com/anacrolix/torrent"
+)
+
+// link is one connection to a peer about one torrent.
+type link struct {
+	id   uint64
+	pc   *torrent.PeerConn
+	item *Item
+
+	// Written once in the engine's callback before the loop hears of the link.
+	remote   netip.AddrPort // the connection's other end
+	outgoing bool
+
+	tier     atomic.Uint32 // of Tier; set by the loop, read by the engine's callbacks
+	ours     atomic.Bool   // the peer speaks hf_swarm; set in the engine's callback
+	origin   atomic.Bool   // the peer says that it is the publisher's seed
+	greeted  atomic.Bool   // hello has been sent
+	received atomic.Int64  // payload bytes, all of them
+
+	mask mask
+
+	// Owned by the loop.
+	client     string         // as the peer names itself
+	listenAddr netip.AddrPort // where others can reach the peer; invalid if unknown
+	hello      *hello         // nil until heard
+	pex        pexState
+	closed     bool
+}
+
+// mask decides what the engine may see of an origin's pieces. It is touched by
+// engine callbacks and the loop, both briefly, so it has a lock of its own.
+type mask struct {
+	mu      sync.Mutex
+	on      bool // the peer is an origin and this node obeys grants
+	granted []bool
+}
+
+// count is an item's account of received payload. All fields are written under
+// the engine's lock and read by anybody.
+type count struct {
+	received [numTiers]atomic.Int64
+	useful   atomic.Int64 // first copies of blocks
+	failed   atomic.Int64 // of these, in pieces that did not verify
+}
+
+func (c *count) snapshot() (r Received, wasted int64) {
+	for i := range c.received {
+		r[i] = c.received[i].Load()
+	}
+	return r, r.Total() - c.useful.Load() + c.failed.Load()
+}
+
+// machineTag hides the machine id from peers of other torrents; see the package
+// documentation.
+func machineTag(machine string, ih Infohash) [32]byte {
+	return sha256.Sum256(append([]byte(machine), ih[:]...))
+}
+
+// tierOf classifies a peer. local reports loopback and own addresses, linked
+// addresses inside the prefixes of our interfaces.
+func tierOf(h *hello, origin bool, own [32]byte, site string, local, linked bool) Tier {
+	switch {
+	case origin:
+		return TierOrigin
+	case local && h != nil && h.Machine == own:
+		return TierHost
+	case local || linked:
+		return TierLink
+	case h != nil && site != "" && h.Site == site:
+		return TierSite
+	}
+	return TierFar
+}

@@ -1,0 +1,354 @@
+package swarm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/netip"
+	"runtime"
+	"sync"
+	"time"
+
+	"handful/swarm/discover"
+	"handful/swarm/tracker"
+)
+
+// Config of a Node. The zero value of a field means its documented default.
+type Config struct {
+	// Listen is HOST:PORT; empty means the first free port of 6881–6889 on all
+	// addresses, else any free port.
+	Listen string
+	// Interfaces that local discovery uses; empty: all that are up.
+	Interfaces []string
+	// LANOnly keeps every packet inside the prefixes of the interfaces: no other
+	// address is dialled, no name is resolved.
+	LANOnly bool
+	// Isolated turns local discovery off: only addresses that are given are used.
+	Isolated bool
+	// MachineID tells nodes of one machine from others; see TierHost.
+	MachineID string
+	// Site is this node's label for TierSite.
+	Site string
+	// Handful is how many leechers an origin serves at a time; default 8.
+	Handful int
+	// LimitUp and LimitDown are payload rates in bytes/s; 0: no limit.
+	LimitUp, LimitDown int64
+	// Tracker runs the embedded tracker on the node's port.
+	Tracker bool
+	// Trackers that every item announces to.
+	Trackers []string
+	// Hashers verify pieces at a time; default: one a core.
+	Hashers int
+	// OnEvent is called from the node's loop and must not block or call the node.
+	OnEvent func(Event)
+	// OnOffer is called with what others on the link have on offer; it must not block.
+	OnOffer func(offer discover.Offer, from netip.AddrPort)
+	Logger  *slog.Logger
+	Now     func() time.Time
+	Rand    *rand.Rand // used by the loop only
+}
+
+func (c *Config) defaults() {
+	if c.Hashers <= 0 {
+		c.Hashers = runtime.GOMAXPROCS(0)
+	}
+	if c.OnEvent == nil {
+		c.OnEvent = func(Event) {}
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Rand == nil {
+		c.Rand = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
+	}
+}
+
+// Node is a running participant of swarms. Create it with Start. All methods are
+// safe for concurrent use.
+type Node struct {
+	cfg     Config
+	log     *slog.Logger
+	ctx     context.Context
+	stop    context.CancelFunc
+	front   *front
+	eng     *engine
+	mail    *mailbox
+	lan     *lan
+	ann     *discover.Announcer
+	tracker *tracker.Server // nil without
+	loopEnd chan struct{}
+	helpers sync.WaitGroup
+	started time.Time
+
+	// Owned by the loop.
+	items map[Infohash]*Item
+}
+
+// tick is the loop's pulse.
+const tick = 250 * time.Millisecond
+
+// Start listens, joins local discovery and begins to serve. ctx bounds the start
+// only; Close ends the node.
+func Start(ctx context.Context, cfg Config) (*Node, error) {
+	cfg.defaults()
+	n := &Node{
+		cfg:     cfg,
+		log:     cfg.Logger,
+		mail:    newMailbox(),
+		items:   make(map[Infohash]*Item),
+		loopEnd: make(chan struct{}),
+		started: cfg.Now(),
+	}
+	n.ctx, n.stop = context.WithCancel(context.WithoutCancel(ctx))
+	mux := http.NewServeMux()
+	if cfg.Tracker {
+		n.tracker = newTracker(n)
+		mux.Handle("/", n.tracker)
+	}
+	var err error
+	if n.front, err = listen(ctx, cfg.Listen, mux, cfg.Tracker); err != nil {
+		n.stop()
+		return nil, err
+	}
+	if n.lan, err = newLAN(n); err != nil {
+		n.log.Warn("local discovery is off", "err", err)
+	}
+	if n.eng, err = newEngine(n); err != nil {
+		n.lan.close()
+		n.stop()
+		n.front.close()
+		return nil, err
+	}
+	if n.tracker != nil && n.front.udp != nil {
+		n.helpers.Go(func() { n.tracker.ServePacket(n.ctx, n.front.udp) })
+	}
+	n.ann = newAnnouncer(n)
+	go n.loop()
+	return n, nil
+}
+
+// Port returns the TCP port on which the node is reached.
+func (n *Node) Port() uint16 { return n.front.addrPort().Port() }
+
+// Addrs returns the addresses at which others may reach the node, most useful
+// first: of the listening address if it is a definite one, else of the interfaces.
+func (n *Node) Addrs() []netip.AddrPort {
+	ap := n.front.addrPort()
+	if !ap.Addr().IsUnspecified() {
+		return []netip.AddrPort{ap}
+	}
+	var out []netip.AddrPort
+	for _, a := range reachable(n.cfg.Interfaces) {
+		out = append(out, netip.AddrPortFrom(a, ap.Port()))
+	}
+	return out
+}
+
+// Add puts a torrent into the node.
+func (n *Node) Add(spec Spec) (*Item, error) {
+	it, err := n.newItem(spec)
+	if err != nil {
+		return nil, err
+	}
+	if err := n.admit(it); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(n.ctx)
+	it.cancel = cancel
+	n.helpers.Go(func() { it.run(ctx) })
+	return it, nil
+}
+
+func (n *Node) newItem(spec Spec) (*Item, error) {
+	it := &Item{
+		node:    n,
+		spec:    spec,
+		hash:    spec.Infohash,
+		origin:  spec.Origin,
+		torrent: spec.Torrent,
+		content: spec.Content,
+		done:    make(chan struct{}),
+		stopped: make(chan struct{}),
+		filled:  make(chan struct{}),
+		layered: make(chan struct{}),
+		state:   StateMetadata,
+		book:    newBook(),
+		links:   make(map[uint64]*link),
+		haves:   make(map[uint64]bool),
+		cancel:  func() {},
+	}
+	if spec.Content != nil {
+		it.torrent = spec.Content.Torrent()
+	}
+	if it.torrent != nil {
+		if err := supported(it.torrent); err != nil {
+			return nil, err
+		}
+		it.hash = Infohash(it.torrent.InfoHash())
+		it.private = it.torrent.Private
+		it.pieces.Store(int64(it.torrent.NumPieces()))
+	}
+	if spec.Content == nil && spec.Open == nil {
+		return nil, errors.New("neither content to seed nor a way to open one")
+	}
+	it.lastProgress = n.cfg.Now()
+	return it, nil
+}
+
+// admit registers the item with the engine and the loop.
+func (n *Node) admit(it *Item) error {
+	if err := n.eng.add(it); err != nil {
+		return err
+	}
+	ok := n.call(func() {
+		n.items[it.hash] = it
+		for _, a := range it.spec.Peers {
+			n.learn(it, a, fromUser)
+		}
+		n.startGrants(it)
+		n.announceAll()
+		n.ann.Set([20]byte(it.hash), n.trackersOf(it))
+	})
+	if !ok {
+		n.eng.drop(it)
+		return ErrClosed
+	}
+	return nil
+}
+
+func (n *Node) remove(it *Item) error {
+	n.call(func() {
+		if n.items[it.hash] == it {
+			delete(n.items, it.hash)
+			n.announceAll()
+		}
+	})
+	n.ann.Set([20]byte(it.hash), nil)
+	n.eng.drop(it)
+	if it.content != nil {
+		return it.content.Close()
+	}
+	return nil
+}
+
+// Snapshot returns the state of the node and all its items.
+func (n *Node) Snapshot() (s Snapshot) {
+	s.Listen = n.Addrs()
+	n.call(func() {
+		for _, it := range n.items {
+			if it.gossip == nil {
+				s.Items = append(s.Items, n.itemSnapshot(it))
+			}
+		}
+	})
+	return s
+}
+
+// Close leaves all swarms and waits until every content's state is on disk.
+func (n *Node) Close() error {
+	var items []*Item
+	n.call(func() {
+		for _, it := range n.items {
+			items = append(items, it)
+		}
+	})
+	n.stop()
+	n.ann.Close()
+	n.lan.close()
+	err := n.eng.close()
+	n.front.close()
+	n.helpers.Wait()
+	<-n.loopEnd
+	for _, it := range items {
+		if it.gossip != nil {
+			it.gossip.finish()
+		}
+		if it.content != nil {
+			err = errors.Join(err, it.content.Close())
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("close the node: %w", err)
+	}
+	return nil
+}
+
+// call runs f in the loop and waits for it. It reports false, without having run
+// f, when the node is closed.
+func (n *Node) call(f func()) bool {
+	done := make(chan struct{})
+	if !n.mail.post(func() { f(); close(done) }) {
+		return false
+	}
+	select {
+	case <-done:
+		return true
+	case <-n.loopEnd:
+		select {
+		case <-done:
+			return true
+		default:
+			return false
+		}
+	}
+}
+
+func (n *Node) loop() {
+	defer close(n.loopEnd)
+	t := time.NewTicker(tick)
+	defer t.Stop()
+	for {
+		for _, f := range n.mail.take() {
+			f()
+		}
+		select {
+		case <-n.mail.wake:
+		case <-t.C:
+			n.pulse(n.cfg.Now())
+		case <-n.ctx.Done():
+			for _, f := range n.mail.close() {
+				f()
+			}
+			return
+		}
+	}
+}
+
+func (n *Node) emit(ev Event) { n.cfg.OnEvent(ev) }
+
+func (n *Node) setState(it *Item, s State, err error) {
+	it.state = s
+	it.lastProgress = n.cfg.Now()
+	n.emit(Event{Kind: EventState, Infohash: it.hash, State: s, Err: err})
+}
+
+func (n *Node) move(it *Item, s State) { n.call(func() { n.setState(it, s, nil) }) }
+
+// mayDial decides whether an address may be connected to.
+func (n *Node) mayDial(ap netip.AddrPort) bool {
+	return !n.cfg.LANOnly || n.lan.local(ap.Addr())
+}
+
+// newTracker runs the embedded tracker for what this node publishes and fetches.
+func newTracker(n *Node) *tracker.Server {
+	return tracker.New(tracker.Config{
+		Allowed: func(ih [20]byte) bool { return n.eng.has(Infohash(ih)) },
+		Self: func(ih [20]byte, local netip.Addr) []netip.AddrPort {
+			if !local.IsValid() {
+				return n.Addrs()
+			}
+			return []netip.AddrPort{netip.AddrPortFrom(local.Unmap(), n.Port())}
+		},
+		Now:    n.cfg.Now,
+		Logger: n.log,
+	})
+}
+
+var _ net.Listener = (*connQueue)(nil)

@@ -1,0 +1,193 @@
+package swarm
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"handful/swarm/policy"
+)
+
+// This file is the loop's side of connections: what it does when a link comes up,
+// says who it is, and goes.
+
+func (n *Node) linkUp(l *link) {
+	if n.items[l.item.hash] != l.item {
+		return
+	}
+	l.item.links[l.id] = l
+	if l.outgoing {
+		l.listenAddr = l.remote
+	}
+	n.retier(l)
+}
+
+// linkHandshook runs when the peer's extended handshake has been read.
+func (n *Node) linkHandshook(l *link, client string, port int, pex, gossip bool) {
+	l.client = client
+	if !l.outgoing && port > 0 && port < 1<<16 {
+		l.listenAddr = netip.AddrPortFrom(l.remote.Addr(), uint16(port))
+	}
+	n.retier(l)
+	it := l.item
+	if l.ours.Load() && !l.greeted.Swap(true) {
+		h := hello{Machine: machineTag(n.cfg.MachineID, it.hash), Site: n.cfg.Site}
+		n.eng.send(l, extSwarm, h.bytes())
+		n.joinGrants(l, nil)
+	}
+	l.pex.on = pex && !it.private
+	if gossip && it.gossip != nil {
+		it.gossip.deliver(gossipEvent{peer: l.id, joined: true, addr: l.listenAddr, link: l})
+	}
+}
+
+func (n *Node) linkDown(l *link) {
+	it := l.item
+	l.closed = true
+	if _, ok := it.links[l.id]; !ok {
+		return
+	}
+	delete(it.links, l.id)
+	if it.grants != nil && it.haves[l.id] {
+		delete(it.haves, l.id)
+		it.grants.Leave(policy.Peer(l.id))
+		n.giveGrants(it)
+	}
+	if it.gossip != nil {
+		it.gossip.deliver(gossipEvent{peer: l.id, left: true})
+	}
+	n.layerPeerGone(it, l)
+}
+
+// retier decides anew how near a link's peer is.
+func (n *Node) retier(l *link) {
+	addr := l.remote.Addr()
+	own := machineTag(n.cfg.MachineID, l.item.hash)
+	t := tierOf(l.hello, l.origin.Load(), own, n.cfg.Site, n.lan.own(addr), n.lan.local(addr))
+	l.tier.Store(uint32(t))
+}
+
+// message handles one of our extension messages, or PEX. Malformed ones are
+// dropped: they can only be a bug or an attack, and neither deserves an answer.
+func (n *Node) message(l *link, ext string, payload []byte) {
+	if l.closed || n.items[l.item.hash] != l.item {
+		return
+	}
+	if ext == extPEX {
+		n.pexReceived(l, payload)
+		return
+	}
+	if ext != extSwarm || len(payload) == 0 {
+		return
+	}
+	kind, body := payload[0], payload[1:]
+	var err error
+	switch kind {
+	case kindHello:
+		var h hello
+		if h, err = parseHello(body); err == nil && l.hello == nil {
+			l.hello = &h
+			n.retier(l)
+			n.askLayers(l.item)
+		}
+	case kindHungry:
+		var pieces []int
+		if pieces, err = parsePieceList(body, int(l.item.pieces.Load())); err == nil && l.item.grants != nil {
+			l.item.grants.Hungry(policy.Peer(l.id), pieces)
+			n.giveGrants(l.item)
+		}
+	case kindAskLayer:
+		var m layerMessage
+		if m, err = parseLayerMessage(body); err == nil {
+			n.answerLayer(l, m)
+		}
+	case kindLayer:
+		var m layerMessage
+		if m, err = parseLayerMessage(body); err == nil {
+			n.layerReceived(l, m)
+		}
+	}
+	if err != nil {
+		n.log.Debug("message dropped", "peer", l.remote, "err", err)
+	}
+}
+
+// learn enters an address into an item's book.
+func (n *Node) learn(it *Item, ap netip.AddrPort, s source) {
+	ap = netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+	if n.isSelf(ap) || !n.mayDial(ap) {
+		return
+	}
+	if it.book.add(ap, s) {
+		n.dialDue(it)
+	}
+}
+
+func (n *Node) isSelf(ap netip.AddrPort) bool {
+	return ap.Port() == n.Port() && n.lan.own(ap.Addr()) && n.listensOn(ap.Addr())
+}
+
+func (n *Node) listensOn(a netip.Addr) bool {
+	mine := n.front.addrPort().Addr()
+	return mine.IsUnspecified() || mine == a
+}
+
+// dialDue connects to addresses that are due. Complete items wait for others to
+// come, which halves the connection attempts of a swarm.
+func (n *Node) dialDue(it *Item) {
+	if it.t == nil || it.state == StateSeeding || it.state == StateFailed || len(it.links) >= maxConns {
+		return
+	}
+	now := n.cfg.Now()
+	due := it.book.due(now, maxConns-len(it.links), it.connectedTo)
+	if len(due) > 0 {
+		n.eng.dial(it, due)
+	}
+}
+
+func (it *Item) connectedTo(ap netip.AddrPort) bool {
+	for _, l := range it.links {
+		if l.listenAddr == ap || l.remote == ap {
+			return true
+		}
+	}
+	return false
+}
+
+// liar drops a peer that sent wrong bytes, and names it.
+func (n *Node) liar(l *link, piece int) {
+	n.eng.ban(l)
+	if l.listenAddr.IsValid() {
+		l.item.book.ban(l.listenAddr)
+	}
+	name := fmt.Sprintf("%s (%s)", l.remote, sanitize(l.client))
+	n.emit(Event{Kind: EventBanned, Infohash: l.item.hash, Peer: name, Piece: piece})
+	n.log.Warn("peer sent wrong bytes and was dropped", "peer", name, "piece", piece, "torrent", l.item.hash)
+}
+
+// sanitize makes a name that a peer gave itself fit to be printed.
+func sanitize(s string) string {
+	out := []rune(s)
+	if len(out) > 40 {
+		out = out[:40]
+	}
+	for i, r := range out {
+		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 || r == 0x202e || r == 0xfffd {
+			out[i] = '?'
+		}
+	}
+	if len(out) == 0 {
+		return "unnamed"
+	}
+	return string(out)
+}
+
+// peersOf returns an item's links in the order in which they came.
+func (it *Item) sortedLinks() []*link {
+	out := make([]*link, 0, len(it.links))
+	for _, l := range it.links {
+		out = append(out, l)
+	}
+	slices.SortFunc(out, func(a, b *link) int { return int(a.id) - int(b.id) })
+	return out
+}

@@ -1,0 +1,150 @@
+package swarm
+
+import (
+	"math"
+	"time"
+)
+
+// Stall times: after stallRedial without progress all addresses are tried again,
+// after stallDrop the connections are made anew.
+const (
+	stallRedial = 10 * time.Second
+	stallDrop   = 45 * time.Second
+)
+
+// meter smooths a byte counter into a rate.
+type meter struct {
+	last  int64
+	at    time.Time
+	rate  float64 // bytes/s
+	begun bool
+}
+
+// meterSpan is the time in which a change of rate shows by 63 %.
+const meterSpan = 2 * time.Second
+
+func (m *meter) update(total int64, now time.Time) {
+	if !m.begun {
+		m.last, m.at, m.begun = total, now, true
+		return
+	}
+	dt := now.Sub(m.at).Seconds()
+	if dt < 0.1 {
+		return
+	}
+	current := float64(total-m.last) / dt
+	w := 1 - math.Exp(-dt/meterSpan.Seconds())
+	m.rate += w * (current - m.rate)
+	m.last, m.at = total, now
+}
+
+// pulse does what is due by time.
+func (n *Node) pulse(now time.Time) {
+	for _, it := range n.items {
+		received, _ := it.count.snapshot()
+		it.down.update(received.Total(), now)
+		it.up.update(it.sent(), now)
+		n.giveGrants(it)
+		n.feed(it, now)
+		n.watch(it, now)
+		n.dialDue(it)
+		n.pexPulse(it, now)
+		n.layerPulse(it, now)
+	}
+	n.lan.pulse(now)
+}
+
+// sent returns the payload bytes uploaded so far.
+func (it *Item) sent() int64 {
+	if it.t == nil {
+		return 0
+	}
+	stats := it.t.Stats()
+	return stats.BytesWrittenData.Int64()
+}
+
+// watch is the stall watchdog.
+func (n *Node) watch(it *Item, now time.Time) {
+	if it.gossip != nil || it.state == StateSeeding || it.state == StateFailed || it.state == StateFinishing || it.state == StateChecking {
+		return
+	}
+	idle := now.Sub(it.lastProgress)
+	if idle < stallRedial || idle-it.stalled < stallRedial {
+		if idle < stallRedial {
+			it.stalled = 0
+		}
+		return
+	}
+	it.stalled = idle
+	it.book.hurry()
+	n.lan.hurry()
+	if idle >= stallDrop && len(it.links) > 0 {
+		n.log.Info("no progress, connecting anew", "torrent", it.hash, "idle", idle.Round(time.Second))
+		it.stalled = 0
+		it.lastProgress = now
+		for _, l := range it.links {
+			l.pc.Close()
+		}
+	}
+}
+
+// pieceDone counts a verified piece.
+func (n *Node) pieceDone(it *Item, piece int) {
+	if it.torrent == nil || it.state != StateFetching {
+		return
+	}
+	it.doneBytes += it.torrent.PieceSize(piece)
+	it.left.Store(it.torrent.Length() - it.doneBytes)
+	it.lastProgress = n.cfg.Now()
+	n.filledUp(it)
+}
+
+// filledUp tells run when nothing is missing.
+func (n *Node) filledUp(it *Item) {
+	if it.content.Complete() {
+		select {
+		case <-it.filled:
+		default:
+			close(it.filled)
+		}
+	}
+}
+
+func (n *Node) itemSnapshot(it *Item) ItemSnapshot {
+	received, wasted := it.count.snapshot()
+	s := ItemSnapshot{
+		Infohash: it.hash,
+		Name:     it.spec.Name,
+		State:    it.state,
+		Origin:   it.origin,
+		Done:     it.doneBytes,
+		Reused:   it.reused,
+		Received: received,
+		Wasted:   wasted,
+		Uploaded: it.sent(),
+		DownRate: it.down.rate,
+		UpRate:   it.up.rate,
+		Known:    len(it.book.addrs),
+		Path:     it.path,
+		Err:      it.err,
+
+		LastProgress: it.lastProgress,
+	}
+	if it.torrent != nil {
+		s.Name = it.torrent.Name
+		s.Bytes = it.torrent.Length()
+	}
+	for _, l := range it.sortedLinks() {
+		stats := l.pc.Stats()
+		s.Peers = append(s.Peers, PeerSnapshot{
+			Addr:     l.remote.String(),
+			Client:   sanitize(l.client),
+			ID:       string(l.pc.PeerID[:]),
+			Tier:     Tier(l.tier.Load()),
+			Ours:     l.ours.Load(),
+			Received: l.received.Load(),
+			Uploaded: stats.BytesWrittenData.Int64(),
+		})
+	}
+	return s
+}
