@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"handful/bench/netns"
+)
+
+// A field is where a measurement takes place: addresses, one a client, and where possible real links between them. It
+// is made anew for each run, so that no counter, queue or cached route of the run before is left.
+type field struct {
+	network *netns.Network // nil: loopback
+	bridge  *netns.Bridge  // nil: loopback, or a lone host
+	lone    *netns.Host
+	hosts   []*netns.Host // one a client; nil without links
+	clients []netip.AddrPort
+}
+
+// firstPort: all clients' ports differ, since a peer list tells them apart by it.
+const firstPort = 20000
+
+// address of client i, below a prefix of two bytes.
+func address(a, b byte, i int) netip.Addr {
+	return netip.AddrFrom4([4]byte{a, b, byte(1 + i/250), byte(1 + i%250)})
+}
+
+func port(i int) uint16 { return uint16(firstPort + i) }
+
+// linkedField gives each of n clients a host with a shaped uplink; client 0 is the origin.
+func linkedField(ctx context.Context, n int, up, down int64) (*field, error) {
+	network, err := netns.New(ctx)
+	if err != nil {
+		return nil, err
+	}
+	f := &field{network: network}
+	if f.bridge, err = network.Bridge(ctx, netns.BridgeOptions{Addr: netip.MustParsePrefix("10.66.0.1/16")}); err != nil {
+		return nil, f.fail(err)
+	}
+	for i := range n {
+		addr := address(10, 66, i)
+		h, err := f.bridge.Host(ctx, netns.HostOptions{
+			Addr: netip.PrefixFrom(addr, 16), Up: netns.Shape{Rate: up}, Down: netns.Shape{Rate: down},
+		})
+		if err != nil {
+			return nil, f.fail(fmt.Errorf("make host %d of %d: %w", i+1, n, err))
+		}
+		f.hosts = append(f.hosts, h)
+		f.clients = append(f.clients, netip.AddrPortFrom(addr, port(i)))
+	}
+	return f, nil
+}
+
+// loopbackField gives each of n clients an address on one loopback device: one of a namespace's own if that can be
+// made, else 127.0.0.0/8.
+func loopbackField(ctx context.Context, n int) (*field, error) {
+	f := &field{}
+	if netns.Available() != nil {
+		for i := range n {
+			f.clients = append(f.clients, netip.AddrPortFrom(address(127, 66, i), port(i)))
+		}
+		return f, nil
+	}
+	network, err := netns.New(ctx)
+	if err != nil {
+		return nil, err
+	}
+	f.network = network
+	prefixes := []netip.Prefix{netip.MustParsePrefix("10.66.0.1/16")}
+	for i := range n {
+		f.clients = append(f.clients, netip.AddrPortFrom(address(10, 66, i), port(i)))
+		prefixes = append(prefixes, netip.PrefixFrom(address(10, 66, i), 16))
+	}
+	if f.lone, err = network.Lone(ctx, prefixes...); err != nil {
+		return nil, f.fail(err)
+	}
+	return f, nil
+}
+
+// fail gives back what was made so far.
+func (f *field) fail(err error) error {
+	if cerr := f.Close(); cerr != nil {
+		return fmt.Errorf("%w; and then: %w", err, cerr)
+	}
+	return err
+}
+
+// namespace in which client i runs.
+func (f *field) namespace(i int) string {
+	switch {
+	case f.hosts != nil:
+		return f.hosts[i].Namespace()
+	case f.lone != nil:
+		return f.lone.Namespace()
+	}
+	return ""
+}
+
+// listen is where all clients can reach a server of the measurement itself.
+func (f *field) listen() (net.Listener, error) {
+	switch {
+	case f.bridge != nil:
+		return f.bridge.Listen(0)
+	case f.lone != nil:
+		return netns.Listen(f.lone.Namespace(), netip.AddrPortFrom(f.lone.Addr(), 0))
+	}
+	return net.Listen("tcp", "127.0.0.1:0")
+}
+
+// onLoopback tells whether clients see addresses of 127.0.0.0/8.
+func (f *field) onLoopback() bool { return f.network == nil }
+
+// sent reads what each client's uplink carried so far; nil without links.
+func (f *field) sent(ctx context.Context) ([]netns.Qdisc, error) {
+	var all []netns.Qdisc
+	for _, h := range f.hosts {
+		q, err := h.Shaper(ctx)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, q)
+	}
+	return all, nil
+}
+
+// Close removes everything, with whatever still runs in it.
+func (f *field) Close() error {
+	if f.network == nil {
+		return nil
+	}
+	return f.network.Close()
+}

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+)
+
+// Packages are the Debian packages of everything that bench and the tests with other clients use.
+var Packages = []string{
+	"aria2", "curl", "iproute2", "mktorrent", "nginx-light", "python3-libtorrent", "rtorrent", "tcpdump",
+	"transmission-cli", "transmission-daemon", "tshark",
+}
+
+const usage = `usage: bench QUESTION [flags]
+
+  crowd     one origin, N leechers at once: makespan / T*, origin copies, duplicates
+  packages  print the Debian packages that hold the rivals, on one line
+
+bench QUESTION -h lists its flags. Results go to standard output, with --json as JSON Lines.
+`
+
+// errUsage is wrapped by errors in the arguments.
+var errUsage = errors.New("usage")
+
+// interrupted is the cause of a context that a signal ended.
+type interrupted struct{ signal syscall.Signal }
+
+func (i interrupted) Error() string { return "ended by signal: " + i.signal.String() }
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// run is main with its surroundings passed in; it returns the exit code.
+func run(args []string, stdout, stderr io.Writer) int {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	go func() {
+		select {
+		case s := <-signals:
+			signal.Stop(signals) // a second one ends the process at once
+			if s, ok := s.(syscall.Signal); ok {
+				cancel(interrupted{s})
+			}
+			cancel(context.Canceled)
+		case <-ctx.Done():
+		}
+	}()
+	err := dispatch(ctx, args, stdout, stderr)
+	if by, ok := errors.AsType[interrupted](context.Cause(ctx)); ok {
+		fmt.Fprintln(stderr, "bench:", by)
+		return 128 + int(by.signal)
+	}
+	switch {
+	case err == nil || errors.Is(err, flag.ErrHelp):
+		return 0
+	case errors.Is(err, errUsage):
+		fmt.Fprintln(stderr, "bench: error:", err)
+		return 2
+	default:
+		fmt.Fprintln(stderr, "bench: error:", err)
+		return 1
+	}
+}
+
+func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	if len(args) == 0 {
+		fmt.Fprint(stdout, usage)
+		return nil
+	}
+	out := report{stdout: stdout, stderr: stderr}
+	switch question, rest := args[0], args[1:]; question {
+	case "crowd":
+		return crowdMain(ctx, rest, out)
+	case "packages":
+		fmt.Fprintln(stdout, strings.Join(Packages, " "))
+		return nil
+	case "help", "-h", "-help", "--help":
+		fmt.Fprint(stdout, usage)
+		return nil
+	default:
+		return fmt.Errorf("%w: no question %q; there are crowd and packages", errUsage, question)
+	}
+}
+
+// parse is flags.Parse for a question, which takes no further arguments.
+func parse(flags *flag.FlagSet, args []string, out report) error {
+	flags.SetOutput(out.stderr)
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		return err
+	case err != nil:
+		return fmt.Errorf("%w: %w", errUsage, err)
+	case flags.NArg() > 0:
+		return fmt.Errorf("%w: %q is not a flag", errUsage, flags.Arg(0))
+	}
+	return nil
+}

@@ -1,0 +1,137 @@
+package rival
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/anacrolix/torrent/bencode"
+)
+
+// A PeerList is an HTTP tracker (BEP 3, 23) that knows everybody from the start. It is how every client, whatever it can
+// be told, gets the same list at the same moment: the announces of leechers are held until all of them have come, then all are answered at
+// once with everybody else's address. That moment is the start of a flash crowd. The seed gets an empty list.
+//
+// A leecher is known by the port that it announces, so all ports must differ.
+type PeerList struct {
+	seed     netip.AddrPort
+	leechers map[uint16]netip.AddrPort
+	url      string
+	server   *http.Server
+	start    chan struct{} // closed when all leechers have announced
+
+	mu      sync.Mutex      // guards what follows
+	missing map[uint16]bool // leechers that have not announced yet
+	at      time.Time       // of start
+}
+
+// NewPeerList serves on l until Close. Without leechers it answers at once.
+func NewPeerList(l net.Listener, seed netip.AddrPort, leechers []netip.AddrPort) (*PeerList, error) {
+	p := &PeerList{
+		seed: seed, url: "http://" + l.Addr().String() + "/announce", start: make(chan struct{}),
+		leechers: map[uint16]netip.AddrPort{}, missing: map[uint16]bool{},
+	}
+	for _, a := range leechers {
+		if _, twice := p.leechers[a.Port()]; twice || a.Port() == seed.Port() {
+			return nil, fmt.Errorf("peer list: two peers with port %d", a.Port())
+		}
+		p.leechers[a.Port()] = a
+		p.missing[a.Port()] = true
+	}
+	if len(leechers) == 0 {
+		p.at = time.Now()
+		close(p.start)
+	}
+	p.server = &http.Server{Handler: p, ReadHeaderTimeout: 10 * time.Second}
+	go p.server.Serve(l) // ends with Close
+	return p, nil
+}
+
+// URL to announce to.
+func (p *PeerList) URL() string { return p.url }
+
+// Start waits for the moment in which everybody was told, and returns it.
+func (p *PeerList) Start(ctx context.Context) (time.Time, error) {
+	select {
+	case <-p.start:
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return p.at, nil
+	case <-ctx.Done():
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return time.Time{}, fmt.Errorf("%d of %d leechers have not announced themselves: %w",
+			len(p.missing), len(p.leechers), context.Cause(ctx))
+	}
+}
+
+// Close ends the tracker.
+func (p *PeerList) Close() error {
+	if err := p.server.Close(); err != nil && !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("close peer list: %w", err)
+	}
+	return nil
+}
+
+// ServeHTTP answers an announce.
+func (p *PeerList) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	port, err := strconv.ParseUint(r.URL.Query().Get("port"), 10, 16)
+	if err != nil {
+		http.Error(w, "announce without a port", http.StatusBadRequest)
+		return
+	}
+	own := uint16(port)
+	var peers []byte
+	if _, ok := p.leechers[own]; ok {
+		p.arrived(own)
+		select {
+		case <-p.start:
+		case <-r.Context().Done():
+			return
+		}
+		peers = p.others(own)
+	}
+	answer, err := bencode.Marshal(map[string]any{"interval": 1800, "min interval": 1800, "peers": string(peers)})
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain")
+	w.Write(answer) // a client that went away does not matter
+}
+
+func (p *PeerList) arrived(port uint16) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.missing[port] {
+		return
+	}
+	delete(p.missing, port)
+	if len(p.missing) == 0 {
+		p.at = time.Now()
+		close(p.start)
+	}
+}
+
+// others lists everybody but one, in the compact form of BEP 23.
+func (p *PeerList) others(own uint16) []byte {
+	out := compact(nil, p.seed)
+	for port, a := range p.leechers {
+		if port != own {
+			out = compact(out, a)
+		}
+	}
+	return out
+}
+
+func compact(out []byte, a netip.AddrPort) []byte {
+	ip := a.Addr().As4()
+	return binary.BigEndian.AppendUint16(append(out, ip[:]...), a.Port())
+}
