@@ -99,8 +99,12 @@ func TestFailures(t *testing.T) {
 	if r := decode(t, get(t, s, "198.51.100.9:5", "/announce", announceQ(0, 1001))); r.Failure == "" {
 		t.Error("two seconds gave three tokens")
 	}
+	clock.advance(time.Second)
+	if r := decode(t, get(t, s, "198.51.100.9:5", "/announce", announceQ(0, 1001))); r.Warning != "" {
+		t.Errorf("the one peer of an address announces again: %q", r.Warning)
+	}
 	st := s.Stats()
-	if st.Refused != 6 || st.RateLimited != 2 || st.Announces != 3 || st.Unregistered != 1 {
+	if st.Refused != 6 || st.RateLimited != 2 || st.Announces != 4 || st.Unregistered != 1 {
 		t.Errorf("%+v", st)
 	}
 }
@@ -183,8 +187,15 @@ func TestClaims(t *testing.T) {
 			t.Errorf("announced from %s: %v stayed after stopped", tc.from, got)
 		}
 	}
-	// A claim never takes over what its owner has announced itself.
+	// Nor does a farewell reach what another address has registered.
 	s, _ := newTest(Config{})
+	get(t, s, "10.0.0.8:5", "/announce", announceQ(1, 1001)+"&ip=203.0.113.77")
+	get(t, s, "10.0.0.9:5", "/announce", announceQ(1, 1001, "event", "stopped")+"&ip=203.0.113.77&ipv4=10.0.0.8")
+	if got := ask(t, s, join(2, "10.0.0.2:9")); len(got) != 2 {
+		t.Errorf("after a farewell from elsewhere: %v", got)
+	}
+	// A claim never takes over what its owner has announced itself.
+	s, _ = newTest(Config{})
 	get(t, s, "10.0.0.8:5", "/announce", announceQ(8, 1001))
 	get(t, s, "10.0.0.9:5", "/announce", announceQ(9, 2002)+"&ip=10.0.0.8:1001")
 	get(t, s, "10.0.0.9:5", "/announce", announceQ(9, 2002, "event", "stopped")+"&ip=10.0.0.8:1001")

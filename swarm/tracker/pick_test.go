@@ -169,6 +169,32 @@ func TestOriginKeepsAPlace(t *testing.T) {
 	}
 }
 
+// TestOriginReach gives an origin addresses that not everybody can use.
+func TestOriginReach(t *testing.T) {
+	for from, want := range map[string]string{
+		"127.0.0.5:9": "127.0.0.1:1", "198.51.100.4:9": "", "192.168.1.9:9": "", "[fe80::7]:9": "[fe80::1]:1", "[::1]:9": "127.0.0.1:1",
+	} {
+		s, _ := newTest(Config{Self: func([20]byte, netip.Addr) []netip.AddrPort {
+			return []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:1"), netip.MustParseAddrPort("[fe80::1%eth0]:1"),
+				netip.MustParseAddrPort("0.0.0.0:1"), netip.MustParseAddrPort("192.0.2.1:0"), {}}
+		}})
+		if got := strings.Join(ask(t, s, join(1, from)), " "); got != want {
+			t.Errorf("asked from %s: %q, want %q", from, got, want)
+		}
+	}
+}
+
+func TestOriginIsCountedOnce(t *testing.T) {
+	self := netip.MustParseAddrPort("10.0.0.1:1")
+	s, _ := newTest(Config{Self: func([20]byte, netip.Addr) []netip.AddrPort { return []netip.AddrPort{self} }})
+	for range 2 {
+		if c, _ := s.Counts(torrentA); c != (Counts{Complete: 1}) {
+			t.Errorf("%+v", c)
+		}
+		ask(t, s, joinSeed(1, self.String())) // its engine announces to its own tracker
+	}
+}
+
 func TestReach(t *testing.T) {
 	s, _ := newTest(Config{})
 	all := []string{"127.0.0.1:1", "[::1]:1", "169.254.1.1:1", "[fe80::1]:1", "192.168.1.1:1", "[fd00::1]:1", "100.64.0.1:1",

@@ -273,10 +273,7 @@ func (s *Server) stop(q *request) {
 	own := netip.AddrPortFrom(q.from, q.port)
 	for _, a := range append([]netip.AddrPort{own}, q.claims...) {
 		p := sw.peers[a]
-		if p == nil || p.payer != account(q.from) || a != own && p.proven {
-			continue
-		}
-		if p.id == q.peerID || p.key != 0 && p.key == q.key {
+		if p != nil && p.payer == account(q.from) && (p.id == q.peerID || p.key != 0 && p.key == q.key) {
 			s.forget(p)
 		}
 	}

@@ -133,10 +133,7 @@ func (s *Server) handlePacket(b []byte, from netip.AddrPort, local netip.Addr) [
 		return append(out, reason...)
 	}
 	if !s.connected(ip, q.connection, now) {
-		if out = fail(connectionMismatch); len(out) > len(b) {
-			return nil
-		}
-		return out
+		return fail(connectionMismatch) // 33 bytes: the shortest announce has 98, the shortest scrape 36
 	}
 	if !s.admit(ip) {
 		return fail(errTooFast.Error())
