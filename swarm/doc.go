@@ -46,6 +46,8 @@
 //	3 ask layer  bencoded {o: offset, r: pieces root}
 //	4 layer      bencoded {o: offset, r: pieces root, t: total bytes, v: bytes};
 //	             t = 0: not known here
+//	5 ready      no body: the sender has opened its storage and can use grants;
+//	             what it has already it has told with the messages of BEP 3
 //
 // Worked example: 01 00000007 grants piece 7.
 //

@@ -63,6 +63,8 @@ func newEngine(n *Node) (*engine, error) {
 	cfg.Seed = true
 	cfg.AlwaysWantConns = true
 	cfg.DropDuplicatePeerIds = true
+	// An origin must know whether a complete peer is still there to pass pieces on.
+	cfg.DropMutuallyCompletePeers = false
 	cfg.HeaderObfuscationPolicy = torrent.HeaderObfuscationPolicy{Preferred: false, RequirePreferred: false}
 	cfg.EstablishedConnsPerTorrent = maxConns
 	cfg.HandshakesTimeout = 10 * time.Second

@@ -372,6 +372,9 @@ func (it *Item) fetch(ctx context.Context) error {
 	it.node.call(func() {
 		it.node.setState(it, StateFetching, nil)
 		it.lastUseful = it.node.cfg.Now()
+		for _, l := range it.links {
+			it.node.sayReady(l)
+		}
 		it.node.filledUp(it)
 	})
 	select {

@@ -32,12 +32,23 @@ func (n *Node) startGrants(it *Item) {
 	})
 }
 
-// joinGrants enters a leecher that speaks our extension. have lists what it says
-// it has, nil for nothing.
-func (n *Node) joinGrants(l *link, have []bool) {
+// sayReady tells a peer that grants can be used here.
+func (n *Node) sayReady(l *link) {
+	if l.item.state == StateFetching && l.ours.Load() {
+		n.eng.send(l, extSwarm, []byte{kindReady})
+	}
+}
+
+// joinGrants enters a leecher that is ready.
+func (n *Node) joinGrants(l *link) {
 	it := l.item
-	if it.grants == nil || l.closed || !l.ours.Load() || l.origin.Load() || it.haves[l.id] {
+	if it.grants == nil || !l.ours.Load() || l.origin.Load() || it.haves[l.id] {
 		return
+	}
+	has := l.pc.PeerPieces()
+	have := make([]bool, it.pieces.Load())
+	for i := range have {
+		have[i] = has.Contains(uint32(i))
 	}
 	it.haves[l.id] = true
 	it.grants.Join(policy.Peer(l.id), have)
@@ -56,7 +67,7 @@ func (n *Node) peerHas(l *link, piece int) {
 func (n *Node) peerBitfield(l *link, have []bool) {
 	it := l.item
 	if it.grants == nil || !it.haves[l.id] {
-		return
+		return // joinGrants asks the engine what it has
 	}
 	for i := range int(it.pieces.Load()) {
 		if have == nil || i < len(have) && have[i] {

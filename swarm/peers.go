@@ -33,7 +33,7 @@ func (n *Node) linkHandshook(l *link, client string, port int, pex, gossip bool)
 	if l.ours.Load() && !l.greeted.Swap(true) {
 		h := hello{Machine: machineTag(n.cfg.MachineID, it.hash), Site: n.cfg.Site}
 		n.eng.send(l, extSwarm, h.bytes())
-		n.joinGrants(l, nil)
+		n.sayReady(l)
 	}
 	l.pex.on = pex && !it.private
 	if gossip && it.gossip != nil {
@@ -96,6 +96,8 @@ func (n *Node) message(l *link, ext string, payload []byte) {
 			l.item.grants.Hungry(policy.Peer(l.id), pieces)
 			n.giveGrants(l.item)
 		}
+	case kindReady:
+		n.joinGrants(l)
 	case kindAskLayer:
 		var m layerMessage
 		if m, err = parseLayerMessage(body); err == nil {

@@ -22,6 +22,7 @@ const (
 	kindHungry
 	kindAskLayer
 	kindLayer
+	kindReady
 )
 
 const (
