@@ -52,8 +52,8 @@ type headLine struct {
 // Origin returns the first line of the heads of a writer.
 func Origin(id ID, writer string) string { return originPrefix + id.String() + "/" + writer }
 
-// text returns what is signed.
-func (h *Head) text() string {
+// Text returns the three lines that are signed.
+func (h *Head) Text() string {
 	return h.Origin + "\n" + strconv.FormatInt(h.Size, 10) + "\n" + base64.StdEncoding.EncodeToString(h.Root[:]) + "\n"
 }
 
@@ -84,7 +84,7 @@ func parseHead(raw []byte) (Head, error) {
 	if err := h.parseText(unverified.Note.Text); err != nil {
 		return Head{}, err
 	}
-	again := bytes.NewBufferString(h.text() + "\n")
+	again := bytes.NewBufferString(h.Text() + "\n")
 	for _, s := range unverified.Note.UnverifiedSigs {
 		line, err := parseLine(s)
 		if err != nil {
@@ -98,6 +98,15 @@ func parseHead(raw []byte) (Head, error) {
 	}
 	if !bytes.Equal(again.Bytes(), raw) {
 		return Head{}, malformed("not in the one spelling of a checkpoint")
+	}
+	return h, nil
+}
+
+// ParseHeadText reads the three lines that a head signs, in their one spelling.
+func ParseHeadText(text string) (Head, error) {
+	var h Head
+	if err := h.parseText(text); err != nil {
+		return Head{}, fmt.Errorf("head: %w", err)
 	}
 	return h, nil
 }
@@ -161,11 +170,11 @@ func SignHead(id ID, writer string, size int64, root [32]byte, key crypto.Signer
 		return nil, fmt.Errorf("sign head: writer %.40q, size %d or time %s is impossible", writer, size, now)
 	}
 	h := Head{Origin: Origin(id, writer), Size: size, Root: root}
-	line, err := cosign(h.text(), h.Origin, public, key, now.Unix())
+	line, err := cosign(h.Text(), h.Origin, public, key, now.Unix())
 	if err != nil {
 		return nil, err
 	}
-	raw := []byte(h.text() + "\n" + line)
+	raw := []byte(h.Text() + "\n" + line)
 	if _, err := ParseHead(raw); err != nil {
 		return nil, fmt.Errorf("sign head: %w", err)
 	}
@@ -188,7 +197,7 @@ func cosign(text, name string, public ed25519.PublicKey, key crypto.Signer, unix
 // writer's role, the quorum of witnesses. Time and place in the log are the
 // follower's business.
 func (r *Root) OpenHead(writer string, raw []byte) (Head, error) {
-	role, err := r.writerRole(writer)
+	role, err := r.WriterRole(writer)
 	if err != nil {
 		return Head{}, fmt.Errorf("head: %w", err)
 	}
@@ -238,7 +247,7 @@ func (h *Head) count(keys []Witness) ([]int64, error) {
 			if k.name != l.name || keyHash(k.name, k.public) != l.hash || slices.ContainsFunc(counted, func(p ed25519.PublicKey) bool { return p.Equal(k.public) }) {
 				continue
 			}
-			if l.time < 0 || !ed25519.Verify(k.public, cosignMessage(h.text(), l.time), l.sig) {
+			if l.time < 0 || !ed25519.Verify(k.public, cosignMessage(h.Text(), l.time), l.sig) {
 				return nil, fmt.Errorf("head: %w: the signature of %.100q does not verify", ErrForged, l.name)
 			}
 			times = append(times, l.time)

@@ -101,7 +101,7 @@ func (l *Log) Entry(index int64) ([]byte, error) {
 func (l *Log) Append(entry []byte) (int64, error) {
 	index := l.storage.Size()
 	if len(entry) > MaxEntry {
-		return 0, fmt.Errorf("append entry %d: %d bytes, but at most %d are possible", index, len(entry), MaxEntry)
+		return 0, fmt.Errorf("append entry %d: %w: %d bytes, but at most %d are possible", index, ErrMalformed, len(entry), MaxEntry)
 	}
 	if _, err := readPointers(entry); err != nil {
 		return 0, fmt.Errorf("append entry %d: %w", index, err)

@@ -98,9 +98,9 @@ func (r *Root) Role(name string) Role {
 	return Role{Keys: slices.Clone(role.Keys), Threshold: role.Threshold}
 }
 
-// writerRole returns who signs the heads of a writer. Writers that targets.json
+// WriterRole returns who signs the heads of a writer, or [ErrUnknownWriter]. Writers that targets.json
 // grants are not known to a root.
-func (r *Root) writerRole(writer string) (Role, error) {
+func (r *Root) WriterRole(writer string) (Role, error) {
 	if writer != MainWriter {
 		return Role{}, fmt.Errorf("%w %.40q", ErrUnknownWriter, writer)
 	}

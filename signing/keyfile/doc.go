@@ -1,0 +1,17 @@
+// Package keyfile keeps the keys of channels on disk, one directory a channel:
+//
+//	DIR/<id>/1.root.json   the first root document; 2.root.json and so on follow it
+//	DIR/<id>/root.pem      signs root documents; may be kept elsewhere
+//	DIR/<id>/online.pem    signs heads, and says who else may write
+//	DIR/<id>/dht.pem       signs pointers in the DHT
+//
+// Keys are PKCS#8 in PEM (RFC 5958, RFC 8410), mode 0600, as openssl writes them:
+// "openssl pkey -in online.pem -text" shows one. A channel's directory appears whole or
+// not at all. Private keys are not encrypted: the filesystem guards them.
+//
+// A thief of root.pem owns the channel: nobody can tell what the thief publishes from
+// what the owner does. A thief of online.pem can publish until the owner replaces that
+// key with root.pem; what was published before cannot be changed unseen. A thief of
+// dht.pem can make followers look in the wrong place for a while. The export has all
+// of them in one file, and is worth as much as root.pem.
+package keyfile

@@ -1,0 +1,93 @@
+package follow
+
+import (
+	"time"
+
+	"handful/signing"
+)
+
+// see returns what look tells of the state.
+func see[T any](t *Trust, look func(*signing.Trusted) T) T {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return look(t.state)
+}
+
+// ID returns the channel.
+func (t *Trust) ID() signing.ID { return see(t, (*signing.Trusted).ID) }
+
+// Root returns the newest root document, or nil.
+func (t *Trust) Root() *signing.Root { return see(t, (*signing.Trusted).Root) }
+
+// RootBytes returns the root document of a version; nil if it is not held.
+func (t *Trust) RootBytes(version int64) []byte {
+	return see(t, func(s *signing.Trusted) []byte { return s.RootBytes(version) })
+}
+
+// Writers returns the writers of which a head is held, sorted.
+func (t *Trust) Writers() []string { return see(t, (*signing.Trusted).Writers) }
+
+// Size returns how many entries of a writer's log are proven.
+func (t *Trust) Size(writer string) int64 {
+	return see(t, func(s *signing.Trusted) int64 { return s.Size(writer) })
+}
+
+// Head returns the newest head of a writer; its Raw is nil when there is none.
+func (t *Trust) Head(writer string) signing.Head {
+	return see(t, func(s *signing.Trusted) signing.Head { return s.Head(writer) })
+}
+
+// State tells how much a writer's newest head is worth at the time now.
+func (t *Trust) State(writer string, now time.Time) signing.State {
+	return see(t, func(s *signing.Trusted) signing.State { return s.State(writer, now) })
+}
+
+// Fork returns the proof that a writer has forked, or nil.
+func (t *Trust) Fork(writer string) *signing.Fork {
+	return see(t, func(s *signing.Trusted) *signing.Fork { return s.Fork(writer) })
+}
+
+// Next returns the index of the first entry of a writer that has not been handed on.
+func (t *Trust) Next(writer string) int64 {
+	return see(t, func(s *signing.Trusted) int64 { return s.Next(writer) })
+}
+
+// Held returns the newest entries of a writer that are kept, and the index of the
+// first. They must not be changed.
+func (t *Trust) Held(writer string) (first int64, entries [][]byte) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.state.Held(writer)
+}
+
+// UpdateFor makes the update for somebody who has size entries; see
+// [signing.Trusted.UpdateFor].
+func (t *Trust) UpdateFor(writer string, size int64) (u signing.Update, ok bool) {
+	return t.UpdateWithin(writer, size, signing.MaxUpdate)
+}
+
+// UpdateWithin is UpdateFor for at most limit bytes.
+func (t *Trust) UpdateWithin(writer string, size int64, limit int) (u signing.Update, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.state.UpdateWithin(writer, size, limit)
+}
+
+// Page makes a page of entries that are held; see [signing.Trusted.Page].
+func (t *Trust) Page(writer string, first, count int64) (p signing.Page, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.state.Page(writer, first, count)
+}
+
+// Range returns the compact range [0, size) of a writer's log, as far as it is held.
+func (t *Trust) Range(writer string, size int64) (rng [][32]byte, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.state.Range(writer, size)
+}
+
+// VerifyPage checks a page of a writer's entries against the newest head.
+func (t *Trust) VerifyPage(writer string, p signing.Page) error {
+	return see(t, func(s *signing.Trusted) error { return s.VerifyPage(writer, p) })
+}

@@ -1,0 +1,367 @@
+package publish
+
+import (
+	"crypto"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"handful/signing"
+	"handful/signing/durable"
+)
+
+// Files of a writer's log, in its directory.
+const (
+	entriesFile     = "entries"       // each entry behind its length, 4 bytes, big-endian
+	hashesFile      = "hashes"        // the hashes of the tree, 32 bytes each, in the order of tlog.StoredHashIndex
+	intentFile      = "about-to-sign" // the text of the head that is signed next, or was signed last
+	headFile        = "head"          // the last signed head
+	networkFile     = "network"       // a head of ours that came from the network and is ahead of the log
+	unconfirmedFile = "unconfirmed"   // there: the log was missing, so the network must be asked before anything is signed
+)
+
+var (
+	// ErrBehind: the network holds a head of this writer over entries that the log does
+	// not have, so it is an old backup. Catch up before publishing: see [Log.CatchUp].
+	ErrBehind = errors.New("the log is behind what was published")
+	// ErrUnconfirmed: the log was missing, so nobody here knows what was published. Ask
+	// the network, then call [Log.Confirm].
+	ErrUnconfirmed = errors.New("it is not known what was published before")
+	// ErrDamaged: a file of the log is not what was written.
+	ErrDamaged = errors.New("damaged")
+)
+
+// LogConfig says whose log it is.
+type LogConfig struct {
+	Root   *signing.Root // the newest root document of the channel
+	Writer string        // "" means the main writer
+	Key    crypto.Signer // signs heads: Ed25519, one of the writer's role
+	// New: the channel was made just now, so a missing log is an empty one. Without it
+	// a log that is missing was lost or is elsewhere, and nothing is signed before
+	// [Log.Confirm].
+	New bool
+	FS  durable.FS // nil means the operating system's
+}
+
+// Log is a writer's log on disk. What it signs never contradicts what it signed
+// before, whenever it is interrupted:
+//
+//	Append  entry → entries, fsync; its hashes → hashes, fsync
+//	Sign    size and root → about-to-sign (replaced durably); sign; head (replaced durably)
+//
+// and only then does the head leave the house. A tree is signed only if it begins with
+// the one in about-to-sign and with every head of its own that the network has shown.
+//
+// A thief of the directory learns what was published, and what was about to be. Who can
+// write to it can make the log refuse to sign, or, with the files taken back to an older
+// state, make it sign a fork, unless [Log.ObserveHead] was told of the newer head.
+//
+// All methods are safe for concurrent use. The directory belongs to one Log at a time:
+// the caller holds the lock of the state directory.
+type Log struct {
+	dir string
+	fs  durable.FS
+	cfg LogConfig
+
+	mu          sync.Mutex // guards what follows
+	disk        *storage
+	log         *signing.Log
+	intent      signing.Head // the text of intentFile; Origin is "" when there is none
+	signed      signing.Head // headFile as it is on disk; Raw is nil when there is none that verifies
+	network     signing.Head // verified; Raw is nil when there is none
+	unconfirmed bool
+	broken      error // a step failed: what is on disk is read again before the next
+}
+
+// OpenLog opens the log in a directory, or makes it, and recovers what a crash left.
+func OpenLog(dir string, c LogConfig) (*Log, error) {
+	if c.Writer == "" {
+		c.Writer = signing.MainWriter
+	}
+	l := &Log{dir: dir, fs: c.FS, cfg: c}
+	if l.fs == nil {
+		l.fs = durable.OS{}
+	}
+	if err := l.open(); err != nil {
+		l.close()
+		return nil, fmt.Errorf("open log %s: %w", dir, err)
+	}
+	return l, nil
+}
+
+func (l *Log) open() error {
+	role, err := l.cfg.Root.WriterRole(l.cfg.Writer)
+	if err != nil {
+		return err
+	}
+	public, ok := l.cfg.Key.Public().(ed25519.PublicKey)
+	if !ok || !slices.ContainsFunc(role.Keys, func(k signing.Key) bool { return k.Ed25519().Equal(public) }) {
+		return fmt.Errorf("the key is not one that the channel's root names for writer %q", l.cfg.Writer)
+	}
+	if err := l.fs.MkdirAll(l.dir); err != nil {
+		return fmt.Errorf("make the log's directory: %w", err)
+	}
+	if f, err := l.fs.Open(l.path(entriesFile)); err == nil {
+		if err := f.Close(); err != nil {
+			return err
+		}
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	} else if !l.cfg.New {
+		if err := durable.WriteFile(l.fs, l.path(unconfirmedFile), []byte("the log was missing\n")); err != nil {
+			return err
+		}
+	}
+	if l.disk, err = openStorage(l.fs, l.path(entriesFile), l.path(hashesFile)); err != nil {
+		return err
+	}
+	if err := l.fs.SyncDir(l.dir); err != nil {
+		return fmt.Errorf("sync the log's directory: %w", err)
+	}
+	return l.load()
+}
+
+func (l *Log) path(name string) string { return filepath.Join(l.dir, name) }
+
+// load reads the state from disk and repairs what an interrupted append left.
+func (l *Log) load() error {
+	var err error
+	if l.intent, err = l.readIntent(); err != nil {
+		return err
+	}
+	if err := l.disk.recover(l.intent); err != nil {
+		return err
+	}
+	if l.log, err = signing.NewLog(l.cfg.Root.ID(), l.cfg.Writer, l.disk, l.cfg.Root.Version()); err != nil {
+		return err
+	}
+	// A head that does not verify was signed by a key of an older root, or is damaged:
+	// about-to-sign still guards what it said, so it is left aside and signed anew. One
+	// that the log contradicts is not served, but goes on guarding.
+	if l.signed, err = l.readHead(headFile); err != nil {
+		return err
+	}
+	if l.signed.Raw != nil {
+		if err := l.log.SetHead(l.signed); err != nil && !errors.Is(err, signing.ErrFork) {
+			return err
+		}
+	}
+	if l.network, err = l.readHead(networkFile); err != nil {
+		return err
+	}
+	_, err = durable.ReadFile(l.fs, l.path(unconfirmedFile), 1<<10)
+	if l.unconfirmed = err == nil; err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	l.broken = nil
+	return nil
+}
+
+// readIntent reads the text that was about to be signed. It has the form of a head
+// without signatures, so one is made up to read it.
+func (l *Log) readIntent() (signing.Head, error) {
+	b, err := durable.ReadFile(l.fs, l.path(intentFile), signing.MaxHead)
+	if errors.Is(err, fs.ErrNotExist) {
+		return signing.Head{}, nil
+	}
+	if err != nil {
+		return signing.Head{}, err
+	}
+	h, err := signing.ParseHeadText(string(b))
+	if err == nil && h.Origin != l.origin() {
+		err = fmt.Errorf("it is of %q", h.Origin)
+	}
+	if err != nil {
+		return signing.Head{}, fmt.Errorf("%s: %w: %w; restore it from a backup, or remove it and let the network be asked for the newest head before publishing", l.path(intentFile), ErrDamaged, err)
+	}
+	return h, nil
+}
+
+func (l *Log) origin() string { return signing.Origin(l.cfg.Root.ID(), l.cfg.Writer) }
+
+// readHead reads and verifies a head; its Raw is nil when there is none that verifies.
+func (l *Log) readHead(name string) (signing.Head, error) {
+	b, err := durable.ReadFile(l.fs, l.path(name), signing.MaxHead)
+	if errors.Is(err, fs.ErrNotExist) {
+		return signing.Head{}, nil
+	}
+	if err != nil {
+		return signing.Head{}, err
+	}
+	h, err := l.cfg.Root.OpenHead(l.cfg.Writer, b)
+	if err != nil {
+		return signing.Head{}, nil
+	}
+	return h, nil
+}
+
+// begin makes sure that memory and disk agree: after a failed step the disk is read
+// again.
+func (l *Log) begin() error {
+	if l.broken == nil {
+		return nil
+	}
+	if err := l.load(); err != nil {
+		return fmt.Errorf("recover log %s after %w: %w", l.dir, l.broken, err)
+	}
+	return nil
+}
+
+// fails notes that a step failed, so that memory may not agree with the disk.
+func (l *Log) fails(err error) error {
+	l.broken = err
+	return err
+}
+
+// ready returns nil when the log may be continued and signed.
+func (l *Log) ready() error {
+	size := l.log.Size()
+	if l.unconfirmed {
+		return fmt.Errorf("log %s: %w: it was missing; ask the network for the newest head first", l.dir, ErrUnconfirmed)
+	}
+	if l.intent.Size > size {
+		return fmt.Errorf("log %s: %w: it has %d entries, but %d were signed", l.dir, ErrBehind, size, l.intent.Size)
+	}
+	for _, h := range []signing.Head{l.intent, l.signed, l.network} {
+		if h.Origin == "" {
+			continue
+		}
+		if err := l.contradicts(h); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// contradicts returns nil if the log begins with the tree of h.
+func (l *Log) contradicts(h signing.Head) error {
+	size := l.log.Size()
+	if h.Size <= size {
+		root, err := l.log.RootAt(h.Size)
+		if err != nil {
+			return err
+		}
+		if root == h.Root {
+			return nil
+		}
+		if h.Size <= l.floor() {
+			return fmt.Errorf("log %s: %w: a head over %d other entries carries the writer's signature; repair the channel with its root key", l.dir, signing.ErrFork, h.Size)
+		}
+	}
+	return fmt.Errorf("log %s: %w: it has %d entries, %d of them signed, but the network holds a head over %d", l.dir, ErrBehind, size, l.floor(), h.Size)
+}
+
+// floor is how many entries have, perhaps, been signed.
+func (l *Log) floor() int64 { return max(l.intent.Size, l.signed.Size) }
+
+// Append adds an entry, as far as a crash cannot take it away, and returns its index.
+// Followers see it once [Log.Sign] has signed it. After an error the entry may be there
+// nevertheless: Size tells.
+func (l *Log) Append(entry []byte) (int64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.begin(); err != nil {
+		return 0, err
+	}
+	if err := l.ready(); err != nil {
+		return 0, fmt.Errorf("append: %w", err)
+	}
+	return l.append(entry)
+}
+
+func (l *Log) append(entry []byte) (int64, error) {
+	index, err := l.log.Append(entry)
+	if errors.Is(err, signing.ErrMalformed) {
+		return 0, err // nothing was written
+	}
+	if err != nil {
+		return 0, l.fails(fmt.Errorf("log %s: %w", l.dir, err))
+	}
+	return index, nil
+}
+
+// Sign signs a head over all entries, at the time now. When it returns without error,
+// the head is on disk and may be published.
+func (l *Log) Sign(now time.Time) (signing.Head, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.begin(); err != nil {
+		return signing.Head{}, err
+	}
+	if err := l.ready(); err != nil {
+		return signing.Head{}, fmt.Errorf("sign: %w", err)
+	}
+	if err := l.intend(); err != nil {
+		return signing.Head{}, l.fails(err)
+	}
+	root, err := l.log.RootAt(l.log.Size())
+	if err != nil {
+		return signing.Head{}, err
+	}
+	raw, err := signing.SignHead(l.cfg.Root.ID(), l.cfg.Writer, l.log.Size(), root, l.cfg.Key, now)
+	if err != nil {
+		return signing.Head{}, fmt.Errorf("log %s: %w", l.dir, err)
+	}
+	if err := l.keep(raw); err != nil {
+		return signing.Head{}, err
+	}
+	return l.signed, nil
+}
+
+// keep writes a head to disk and only then serves it.
+func (l *Log) keep(raw []byte) error {
+	h, err := l.cfg.Root.OpenHead(l.cfg.Writer, raw)
+	if err != nil {
+		return fmt.Errorf("log %s: the new head: %w", l.dir, err)
+	}
+	if err := durable.WriteFile(l.fs, l.path(headFile), raw); err != nil {
+		return l.fails(fmt.Errorf("log %s: keep the new head: %w", l.dir, err))
+	}
+	l.signed = h
+	return l.log.SetHead(h)
+}
+
+// intend writes down what is about to be signed, unless that is written already.
+func (l *Log) intend() error {
+	size := l.log.Size()
+	if l.intent.Origin != "" && l.intent.Size == size {
+		return nil // ready has compared the root
+	}
+	root, err := l.log.RootAt(size)
+	if err != nil {
+		return err
+	}
+	h := signing.Head{Origin: l.origin(), Size: size, Root: root}
+	if err := durable.WriteFile(l.fs, l.path(intentFile), []byte(h.Text())); err != nil {
+		return fmt.Errorf("log %s: note what is about to be signed: %w", l.dir, err)
+	}
+	l.intent = h
+	return nil
+}
+
+// Unsigned reports whether entries wait for [Log.Sign], as after a crash between the
+// two.
+func (l *Log) Unsigned() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.log.Size() > l.signed.Size || l.signed.Raw == nil && l.intent.Origin != ""
+}
+
+// Close closes the files.
+func (l *Log) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.close()
+}
+
+func (l *Log) close() error {
+	if l.disk == nil {
+		return nil
+	}
+	return l.disk.close()
+}
