@@ -57,8 +57,8 @@ type Content struct {
 	cleared  atomic.Bool // no bitmap of an earlier run is on disk
 	uploaded atomic.Int64
 
-	finishMu sync.Mutex // one Finish at a time
-	staging  *staging   // nil once served; owned by whoever holds io exclusively
+	finishMu sync.Mutex // one Finish or Close at a time
+	staging  *staging   // of a download until it is recorded as finished; guarded by finishMu
 }
 
 func (s *Store) newContent(t *manifest.Torrent, w row) *Content {
@@ -240,7 +240,9 @@ func (c *Content) readFile(file int, b []byte, off int64) error {
 		case !was.same(now):
 			return c.change(file, was.differs(now), nil)
 		case gone:
-			return c.change(file, "it was removed or replaced after it was hashed", nil)
+			if err := c.lookAgain(file); err != nil {
+				return err
+			}
 		}
 	}
 	if err == io.EOF {
@@ -252,6 +254,16 @@ func (c *Content) readFile(file int, b []byte, off int64) error {
 	return nil
 }
 
+// lookAgain is for an open file that no name seems to lead to. Some file systems
+// say so of every file.
+func (c *Content) lookAgain(file int) error {
+	now, detail, err := c.look(file)
+	if err == nil && detail == "" && c.stamps[file].same(now) {
+		return nil
+	}
+	return c.change(file, "it was removed or replaced after it was hashed", err)
+}
+
 // openFailed tells a file that is no longer there from a failure to open it.
 func (c *Content) openFailed(file int, err error) error {
 	if c.phase == served {
@@ -259,7 +271,7 @@ func (c *Content) openFailed(file int, err error) error {
 		case errors.Is(err, fs.ErrNotExist):
 			return c.change(file, "it is gone", err)
 		case errors.Is(err, errNotRegular):
-			return c.change(file, "it is no file any more", err)
+			return c.change(file, "it is no file", err)
 		case errors.Is(err, fs.ErrPermission):
 			return c.change(file, "it may no longer be read", err)
 		}

@@ -328,7 +328,7 @@ func (d *downloader) grow(ctx context.Context, g *staging) (*Content, error) {
 		}
 	}
 	if exists(g.root, g.oldPath()) && !exists(g.root, d.t.Name) {
-		if err := g.move(g.name, "old", ".", d.t.Name); err != nil { // a swap that did not get far
+		if err := g.move(renameNoReplace, g.name, "old", ".", d.t.Name); err != nil { // a swap that did not get far
 			return nil, diskError("put back", filepath.Join(d.dest, d.t.Name), err)
 		}
 	}

@@ -42,6 +42,11 @@ func (c *Content) Finish(ctx context.Context) (string, error) {
 		return "", &Error{Kind: ErrClosed, Path: c.t.Name}
 	case served:
 		c.io.Unlock()
+		if c.staging != nil {
+			if err := c.land(); err != nil {
+				return "", err
+			}
+		}
 		return c.finalPath(), nil
 	}
 	if !c.Complete() {
@@ -340,27 +345,41 @@ func (c *Content) journal(stamps []stamp) error {
 // swap does what the journal announced, up to the finished record. Every part of
 // it may have happened before.
 func (c *Content) swap(stamps []stamp) error {
+	if err := c.switchPlace(stamps); err != nil {
+		return c.unswap(err)
+	}
+	return c.land()
+}
+
+// switchPlace is the part of swap during which nobody reads.
+func (c *Content) switchPlace(stamps []stamp) error {
 	c.io.Lock()
 	defer c.io.Unlock()
 	c.s.files.drop(c) // where open files keep a directory from being renamed
 	if err := c.rename(); err != nil {
-		return c.unswap(err)
+		return err
 	}
-	s, g := c.s, c.staging
 	c.place = &tree{t: c.t, dest: c.dest, prefix: c.t.Name}
 	c.stamps, c.phase = stamps, served
-	defer func() {
-		g.close()
-		c.staging = nil
-	}()
+	return nil
+}
+
+// land makes durable that the content is in its final place. It is repeated by
+// the next Finish when it fails.
+func (c *Content) land() error {
+	s, g := c.s, c.staging
 	if err := s.step("sync destination", func() error { return g.syncDir(".") }); err != nil {
 		return diskError("sync", c.dest, err)
 	}
-	err := s.step("clean", g.discard)
-	if err != nil {
+	if err := s.step("clean", g.discard); err != nil {
 		s.log.Warn("what is left of a finished download could not be removed", "error", err)
 	}
-	return s.step("record", c.recordFinished)
+	if err := s.step("record", c.recordFinished); err != nil {
+		return err
+	}
+	c.staging = nil
+	g.close()
+	return nil
 }
 
 // rename moves what is in the way aside, if that may be, and the content in.
@@ -372,7 +391,7 @@ func (c *Content) rename() error {
 			if c.t.Single() || !isEmptyDir(g.root, c.t.Name) {
 				return fs.ErrExist
 			}
-			return c.s.step("rename", func() error { return g.root.Rename(g.newPath(), c.t.Name) })
+			return c.s.step("rename", func() error { return g.move(renameOverEmpty, g.name, "new", ".", c.t.Name) })
 		}
 		if err := c.s.step("aside", c.moveAside); err != nil {
 			return err
@@ -382,7 +401,7 @@ func (c *Content) rename() error {
 		if !exists(g.root, g.newPath()) {
 			return nil // it had landed
 		}
-		return g.move(g.name, "new", ".", c.t.Name)
+		return g.move(renameNoReplace, g.name, "new", ".", c.t.Name)
 	})
 }
 
@@ -391,14 +410,14 @@ func (c *Content) moveAside() error {
 	if err := g.root.RemoveAll(g.oldPath()); err != nil {
 		return err
 	}
-	return g.move(".", c.t.Name, g.name, "old")
+	return g.move(renameNoReplace, ".", c.t.Name, g.name, "old")
 }
 
 // unswap takes the journal back after a rename that failed.
 func (c *Content) unswap(err error) error {
 	g := c.staging
 	if exists(g.root, g.oldPath()) && !exists(g.root, c.t.Name) {
-		if berr := g.move(g.name, "old", ".", c.t.Name); berr != nil {
+		if berr := g.move(renameNoReplace, g.name, "old", ".", c.t.Name); berr != nil {
 			err = errors.Join(err, berr)
 		}
 	}
@@ -441,11 +460,13 @@ func (d *downloader) mend(ctx context.Context) (*Content, error) {
 	if c == nil || err != nil {
 		return nil, err
 	}
-	if err := c.swap(stamps); err != nil {
-		d.s.files.drop(c)
-		if c.staging != nil {
+	defer func() {
+		if c.staging != nil { // it did not get to the end
+			d.s.files.drop(c)
 			c.staging.close()
 		}
+	}()
+	if err := c.swap(stamps); err != nil {
 		return nil, err
 	}
 	c.setServed()

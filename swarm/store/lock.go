@@ -12,8 +12,9 @@ import (
 type fileLock struct{ f *os.File }
 
 // takeLock locks f, which it owns from now on, and writes this process's id into
-// it. what is named in errors.
-func takeLock(f *os.File, what, hint string) (*fileLock, error) {
+// it. what is named in errors. Unless must is set, a file system without locks is
+// taken as it is.
+func takeLock(f *os.File, what string, must bool, hint string) (*fileLock, error) {
 	held, err := lockFile(f)
 	if held {
 		pid := readPID(f)
@@ -24,7 +25,7 @@ func takeLock(f *os.File, what, hint string) (*fileLock, error) {
 		}
 		return nil, e
 	}
-	if err != nil {
+	if err != nil && (must || !hasNoLocks(err)) {
 		f.Close()
 		return nil, fmt.Errorf("lock %s: %w", f.Name(), err)
 	}

@@ -101,7 +101,7 @@ func (c *Content) look(i int) (now stamp, detail string, err error) {
 	case err != nil:
 		return noFile, "", fmt.Errorf("stat %s: %w", c.place.path(i), err)
 	case !fi.Mode().IsRegular():
-		return noFile, "it is no file any more", nil
+		return noFile, "it is no file", nil
 	}
 	return stampOf(fi), "", nil
 }
@@ -303,12 +303,13 @@ func (c *Content) abandon() {
 
 // shut is the end of a content; io is held exclusively and its files are closed.
 func (c *Content) shut() {
+	if c.phase == served {
+		c.place.close()
+	}
 	c.phase = closed
 	if c.staging != nil {
 		c.staging.close()
 		c.staging = nil
-	} else {
-		c.place.close()
 	}
 	c.s.unlist(c)
 }

@@ -29,11 +29,10 @@ func openDest(dest string) (*os.Root, error) {
 	switch fi, err := os.Stat(dest); {
 	case err == nil && !fi.IsDir():
 		return nil, &Error{Kind: ErrIsFile, Path: dest, Detail: "a directory is needed", Hint: "name another directory with -o"}
+	case isNotDir(err):
+		return nil, &Error{Kind: ErrIsFile, Path: dest, Err: err, Hint: "name another directory with -o"}
 	case errors.Is(err, fs.ErrNotExist):
 		if err := os.MkdirAll(dest, 0o777); err != nil {
-			if isNotDir(err) {
-				return nil, &Error{Kind: ErrIsFile, Path: dest, Err: err, Hint: "name another directory with -o"}
-			}
 			return nil, diskError("create", dest, err)
 		}
 	}
@@ -80,7 +79,7 @@ func (g *staging) take() error {
 	if err != nil {
 		return diskError("create", filepath.Join(g.root.Name(), lock), err)
 	}
-	g.lock, err = takeLock(f, path, "the same content is being fetched into the same directory; wait for that, or name another directory with -o")
+	g.lock, err = takeLock(f, path, false, "the same content is being fetched into the same directory; wait for that, or name another directory with -o")
 	return err
 }
 
@@ -134,8 +133,8 @@ func (g *staging) foldsCase() (bool, error) {
 	return err == nil, nil
 }
 
-// move renames without replacing, between two directories of the destination.
-func (g *staging) move(fromDir, old, toDir, name string) error {
+// move renames between two directories of the destination.
+func (g *staging) move(rename func(from *os.File, old string, to *os.File, name string) error, fromDir, old, toDir, name string) error {
 	from, err := g.root.Open(fromDir)
 	if err != nil {
 		return err
@@ -146,7 +145,7 @@ func (g *staging) move(fromDir, old, toDir, name string) error {
 		return err
 	}
 	defer to.Close()
-	return renameNoReplace(from, old, to, name)
+	return rename(from, old, to, name)
 }
 
 func (g *staging) syncDir(dir string) error {

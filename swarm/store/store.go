@@ -72,7 +72,7 @@ func Open(dir string, o Options) (*Store, error) {
 	if err != nil {
 		return nil, diskError("open", filepath.Join(dir, "lock"), err)
 	}
-	lock, err := takeLock(f, dir, "stop that process, or use another --state-dir")
+	lock, err := takeLock(f, dir, true, "stop that process, or use another --state-dir")
 	if err != nil {
 		return nil, err
 	}

@@ -36,6 +36,12 @@ func renameChecked(from *os.File, old string, to *os.File, name string) error {
 	return linkError(from, old, to, name, unix.Renameat(int(from.Fd()), old, int(to.Fd()), name))
 }
 
+// renameOverEmpty moves a directory to a name that is free or that of an empty
+// directory; the system refuses all else.
+func renameOverEmpty(from *os.File, old string, to *os.File, name string) error {
+	return linkError(from, old, to, name, unix.Renameat(int(from.Fd()), old, int(to.Fd()), name))
+}
+
 func linkError(from *os.File, old string, to *os.File, name string, err error) error {
 	if err == nil {
 		return nil

@@ -14,7 +14,7 @@ import (
 const openQuietly = unix.O_NONBLOCK
 
 func isNoSpace(err error) bool {
-	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || errors.Is(err, unix.EFBIG)
+	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)
 }
 
 func isReadOnly(err error) bool { return errors.Is(err, unix.EROFS) }
@@ -98,3 +98,8 @@ func syncDir(d *os.File) error {
 func makeSparse(*os.File) {}
 
 func isNotDir(err error) bool { return errors.Is(err, unix.ENOTDIR) }
+
+// hasNoLocks is true for file systems that know no locks.
+func hasNoLocks(err error) bool {
+	return errors.Is(err, unix.ENOLCK) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.ENOTSUP)
+}

@@ -13,7 +13,7 @@ const openQuietly = 0
 
 func isNoSpace(err error) bool {
 	return errors.Is(err, windows.ERROR_DISK_FULL) || errors.Is(err, windows.ERROR_HANDLE_DISK_FULL) ||
-		errors.Is(err, windows.ERROR_DISK_QUOTA_EXCEEDED) || errors.Is(err, windows.ERROR_FILE_TOO_LARGE)
+		errors.Is(err, windows.ERROR_DISK_QUOTA_EXCEEDED)
 }
 
 func isReadOnly(err error) bool { return errors.Is(err, windows.ERROR_WRITE_PROTECT) }
@@ -94,4 +94,20 @@ func renameNoReplace(from *os.File, old string, to *os.File, name string) error 
 
 func isNotDir(err error) bool {
 	return errors.Is(err, windows.ERROR_DIRECTORY) || errors.Is(err, syscall.ENOTDIR)
+}
+
+// hasNoLocks is true for file systems that know no locks.
+func hasNoLocks(err error) bool {
+	return errors.Is(err, windows.ERROR_NOT_SUPPORTED) || errors.Is(err, windows.ERROR_INVALID_FUNCTION)
+}
+
+// renameOverEmpty moves a directory to a name that is free or that of an empty
+// directory; the system refuses all else.
+func renameOverEmpty(from *os.File, old string, to *os.File, name string) error {
+	p, err := windows.UTF16PtrFromString(filepath.Join(to.Name(), name))
+	if err != nil {
+		return err
+	}
+	_ = windows.RemoveDirectory(p) // the rename tells whether it is gone
+	return renameNoReplace(from, old, to, name)
 }
