@@ -10,8 +10,8 @@ type Format int
 
 const (
 	// FormatAuto is FormatHybrid when its padding costs clients that know no
-	// pads at most 1/32 of the payload and the info dict stays under 8 MiB, and
-	// FormatV1 otherwise.
+	// pads at most 1/32 of the payload, the info dict stays under 8 MiB and no
+	// file lacks bytes (see Torrent.SparseTree), and FormatV1 otherwise.
 	FormatAuto Format = iota
 	// FormatHybrid has v1 pieces with pads and a v2 file tree.
 	FormatHybrid
@@ -94,13 +94,14 @@ func (t *Torrent) arrange(format Format) error {
 	// BEP 52 tells a directory with one file of its own name from that file by
 	// nothing, and pads are files below .pad in clients that do not know them.
 	ambiguous := !t.single && len(flat) == 1 && len(flat[0].Path) == 1 && flat[0].Path[0] == t.Name
-	pads := false
+	pads, sparse := false, false
 	for i := range flat {
 		pads = pads || flat[i].Path[0] == ".pad"
+		sparse = sparse || flat[i].Length == 0
 	}
 	switch format {
 	case FormatAuto:
-		if !ambiguous && !pads && padding(flat, t.PieceLength) <= t.length/paddingShare {
+		if !ambiguous && !pads && !sparse && padding(flat, t.PieceLength) <= t.length/paddingShare {
 			t.shape(flat, true, true)
 			if len(t.encodeInfo()) <= roomyInfo {
 				return nil

@@ -209,6 +209,28 @@ func (t *Torrent) Spans(i int, off, n int64) iter.Seq[Span] {
 	}
 }
 
+// SparseTree tells whether a v2 torrent has a file without bytes, empty or a
+// symlink, behind one that has some. That is good BEP 52, but a client that finds
+// the one file of a piece by counting may stumble over it, so FormatAuto does not
+// make such torrents, and who hands one to such a client must ask first.
+func (t *Torrent) SparseTree() bool {
+	if !t.v2 {
+		return false
+	}
+	bytes := false
+	for i := range t.Files {
+		f := &t.Files[i]
+		if f.Pad {
+			continue
+		}
+		if bytes && f.Length == 0 {
+			return true
+		}
+		bytes = bytes || f.Length > 0
+	}
+	return false
+}
+
 // WithSources returns a copy of t that names other trackers and web seeds. The
 // copy shares everything else, later layers included.
 func (t *Torrent) WithSources(trackers, webSeeds []string) *Torrent {
