@@ -1,5 +1,7 @@
 // Command bench answers questions of speed with figures, side by side with other clients in the same run.
 //
+//	go run ./bench hash     how near is hashing to what the machine's cores can do?
+//	go run ./bench pair     one seed, one leecher on loopback: rate, CPU and memory of both ends
 //	go run ./bench crowd    one origin, N leechers at once on slow uplinks: time against the physical limit, copies sent
 //	go run ./bench packages the Debian packages that the rivals are in
 //

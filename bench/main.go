@@ -20,6 +20,8 @@ var Packages = []string{
 
 const usage = `usage: bench QUESTION [flags]
 
+  hash      hashing a tree for publishing, against SHA-1 + SHA-256 in memory on all cores
+  pair      one seed, one leecher on loopback: rate, CPU seconds per GiB, memory
   crowd     one origin, N leechers at once: makespan / T*, origin copies, duplicates
   packages  print the Debian packages that hold the rivals, on one line
 
@@ -78,6 +80,12 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 	}
 	out := report{stdout: stdout, stderr: stderr}
 	switch question, rest := args[0], args[1:]; question {
+	case "hash":
+		return hashMain(ctx, rest, out)
+	case hashWorker: // ours alone: one hashing in a process of its own, so that it can be measured
+		return hashWork(ctx, rest, out)
+	case "pair":
+		return pairMain(ctx, rest, out)
 	case "crowd":
 		return crowdMain(ctx, rest, out)
 	case "packages":
@@ -87,7 +95,7 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 		fmt.Fprint(stdout, usage)
 		return nil
 	default:
-		return fmt.Errorf("%w: no question %q; there are crowd and packages", errUsage, question)
+		return fmt.Errorf("%w: no question %q; there are hash, pair, crowd and packages", errUsage, question)
 	}
 }
 

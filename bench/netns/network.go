@@ -211,6 +211,16 @@ func Listen(namespace string, addr netip.AddrPort) (l net.Listener, err error) {
 	return l, err
 }
 
+// Dial connects to a TCP address from inside a namespace, "" for the caller's own.
+func Dial(ctx context.Context, namespace string, addr netip.AddrPort) (c net.Conn, err error) {
+	err = Do(namespace, func() error {
+		var d net.Dialer
+		c, err = d.DialContext(ctx, "tcp", addr.String())
+		return err
+	})
+	return c, err
+}
+
 // Namespace is the host's name for `ip netns exec` and Start.
 func (h *Host) Namespace() string { return h.namespace }
 

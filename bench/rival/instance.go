@@ -112,7 +112,7 @@ func start(ctx context.Context, j Job, p program) (*Instance, error) {
 		}
 		return nil, fmt.Errorf("start %s: %w", p.name, err)
 	}
-	in.usage = newMeter(in.cmd.Process.Pid, in.exited)
+	in.usage = newMeter(in.cmd.Process.Pid, in.exited, sampleEvery)
 	if pipe != nil {
 		go readPipe(pipe, in.sink(p.parse))
 	}

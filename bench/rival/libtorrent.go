@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 )
 
 // debianPython is the interpreter that Debian's python3-libtorrent belongs to; a newer one in front of it on the PATH
@@ -108,4 +109,20 @@ func parseJSON(line string) (event, bool) {
 		e.stats = &Stats{Received: *m.Received, Wasted: *m.Wasted, Uploaded: *m.Uploaded, Host: -1}
 	}
 	return e, true
+}
+
+// LibtorrentCreate is a command that hashes the file at path as libtorrent does for a new torrent. flags: v1_only,
+// v2_only, or 0 for a hybrid.
+func LibtorrentCreate(path, flags string, pieceLength int64) []string {
+	const script = `
+import os, sys
+import libtorrent as lt
+path, flags, piece = sys.argv[1], sys.argv[2], int(sys.argv[3])
+files = lt.file_storage()
+lt.add_files(files, path)
+made = lt.create_torrent(files, piece, 0 if flags == "0" else getattr(lt.create_torrent, flags))
+lt.set_piece_hashes(made, os.path.dirname(path))
+lt.bencode(made.generate())
+`
+	return []string{debianPython, "-c", script, path, flags, strconv.FormatInt(pieceLength, 10)}
 }

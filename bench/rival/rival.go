@@ -112,6 +112,11 @@ func Build(ctx context.Context, dir string) (Tools, error) {
 	return t, errors.Join(errs...)
 }
 
+// Version looks a program up, of which it says in which Debian package it is, and asks it for its version with args.
+func Version(ctx context.Context, program, pkg string, args ...string) (string, error) {
+	return find(ctx, program, pkg, args...)
+}
+
 // find looks a program up and asks it for its version: the first word of its answer that starts with a digit.
 func find(ctx context.Context, program, pkg string, args ...string) (string, error) {
 	path, err := exec.LookPath(program)

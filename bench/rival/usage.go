@@ -2,6 +2,7 @@ package rival
 
 import (
 	"os"
+	"os/exec"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,13 +24,13 @@ type meter struct {
 	last Usage
 }
 
-// sampleEvery is how often memory is looked at.
+// sampleEvery is how often the memory of an instance is looked at.
 const sampleEvery = 250 * time.Millisecond
 
-func newMeter(pid int, exited <-chan struct{}) *meter {
+func newMeter(pid int, exited <-chan struct{}, every time.Duration) *meter {
 	m := &meter{pid: pid, last: Usage{PeakRSS: -1, PeakAnon: -1}}
 	go func() {
-		t := time.NewTicker(sampleEvery)
+		t := time.NewTicker(every)
 		defer t.Stop()
 		for {
 			m.now()
@@ -102,4 +103,16 @@ func parseStat(text string) (cpu time.Duration, ok bool) {
 		return 0, false
 	}
 	return time.Duration(user+system) * (time.Second / 100), true
+}
+
+// Measure runs cmd to its end and tells what it used. Memory is sampled every few milliseconds.
+func Measure(cmd *exec.Cmd) (Usage, error) {
+	if err := cmd.Start(); err != nil {
+		return Usage{}, err
+	}
+	exited := make(chan struct{})
+	m := newMeter(cmd.Process.Pid, exited, 5*time.Millisecond)
+	err := cmd.Wait()
+	close(exited)
+	return m.final(cmd.ProcessState), err
 }
