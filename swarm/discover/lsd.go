@@ -1,6 +1,7 @@
 package discover
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -56,6 +57,8 @@ type LSDConfig struct {
 	// Rand spreads answers and makes the cookie; the LSD alone uses it from then
 	// on. nil: one that is seeded by the system.
 	Rand *rand.Rand
+
+	rescan time.Duration // how often the interfaces are looked at; 0: rescanEvery
 }
 
 // LinkState tells how an interface is doing.
@@ -129,6 +132,7 @@ func NewLSD(cfg LSDConfig) (*LSD, error) {
 	if cfg.Rand == nil {
 		cfg.Rand = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
 	}
+	cfg.rescan = cmp.Or(cfg.rescan, rescanEvery)
 	l := &LSD{
 		cfg:      cfg,
 		log:      cfg.Logger,

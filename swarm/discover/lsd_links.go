@@ -110,7 +110,7 @@ func (l *LSD) rescan(now time.Time) {
 	}
 	l.links = links
 	clear(l.failed)
-	l.rescanAt = now.Add(rescanEvery)
+	l.rescanAt = now.Add(l.cfg.rescan)
 	if !trouble {
 		l.rescanIn = rescanSoon
 	} else {

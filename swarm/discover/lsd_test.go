@@ -72,6 +72,7 @@ func newEar(t *testing.T, ifnames ...string) *ear {
 		OnOffer: func(payload []byte, _ netip.AddrPort, ifname string) {
 			note(func() { e.offers = append(e.offers, heardOffer{string(payload), ifname}) })
 		},
+		rescan: time.Second,
 		Logger: slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	if err != nil {
