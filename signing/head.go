@@ -265,6 +265,15 @@ type Witness struct {
 	public ed25519.PublicKey
 }
 
+// NewWitness returns the witness of a name without spaces or plus signs, usually one
+// like example.org/witness.
+func NewWitness(name string, public ed25519.PublicKey) Witness { return Witness{name, public} }
+
+// String returns the C2SP verifier key of the witness.
+func (w Witness) String() string {
+	return fmt.Sprintf("%s+%08x+%s", w.name, keyHash(w.name, w.public), base64.StdEncoding.EncodeToString(append([]byte{cosignatureV1}, w.public...)))
+}
+
 // parseWitness reads a C2SP verifier key, name+hash+base64(0x04 ‖ key). known is
 // false for keys of other kinds.
 func parseWitness(s string) (w Witness, known bool, err error) {

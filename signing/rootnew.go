@@ -31,6 +31,8 @@ type RootParams struct {
 	DHT       ed25519.PublicKey
 	MaxAge    map[string]time.Duration // by writer, whole seconds
 	Private   bool
+	Witnesses []Witness // who may cosign heads
+	Quorum    int       // how many of them must
 }
 
 // NewRoot makes a root document without signatures. What it says does not change any
@@ -94,6 +96,16 @@ func handfulField(p RootParams) (map[string]any, error) {
 	}
 	if p.Private {
 		x["private"] = true
+	}
+	if len(p.Witnesses) > 0 || p.Quorum != 0 {
+		if p.Quorum < 0 || p.Quorum > len(p.Witnesses) {
+			return nil, fmt.Errorf("a quorum of %d with %d witnesses", p.Quorum, len(p.Witnesses))
+		}
+		keys := []any{}
+		for _, w := range p.Witnesses {
+			keys = append(keys, w.String())
+		}
+		x["witness"] = map[string]any{"keys": keys, "need": number(int64(p.Quorum))}
 	}
 	if len(p.MaxAge) > 0 {
 		ages := map[string]any{}

@@ -429,6 +429,7 @@ func (t *Trusted) FirstContact(writer string, updates []Update, now time.Time) (
 		}
 		return b.h.Time.Compare(a.h.Time)
 	})
+	more := false
 	for _, o := range offers {
 		got, err := t.UpdateHead(writer, o.u, now)
 		if errors.Is(err, ErrFork) {
@@ -437,14 +438,17 @@ func (t *Trusted) FirstContact(writer string, updates []Update, now time.Time) (
 		if err != nil && !errors.Is(err, ErrRollback) {
 			firstErr = errors.Join(firstErr, err)
 		}
+		more = more || got.Needs.Update
+		acc.Needs.Root = max(acc.Needs.Root, got.Needs.Root)
 		if got.Changed && !acc.Changed {
-			got.Needs.Root = max(got.Needs.Root, acc.Needs.Root)
-			acc = got
-		} else if !acc.Changed {
-			acc.Needs.Update = acc.Needs.Update || got.Needs.Update
+			acc.Changed, acc.First, acc.Entries = true, got.First, got.Entries
 		}
 	}
-	if acc.Changed || firstErr == nil {
+	if more {
+		// A larger head came without what continues the one that was taken.
+		acc.Needs.Update, acc.Needs.Size = true, t.Size(writer)
+	}
+	if acc.Changed {
 		return acc, nil
 	}
 	return acc, firstErr
