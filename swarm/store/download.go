@@ -120,15 +120,15 @@ func (d *downloader) open(ctx context.Context) (*Content, error) {
 		root.Close()
 		return d.adopt(copy)
 	}
+	if copy != nil {
+		d.reuse = append(d.reuse, copy)
+	}
 	if err == nil && differs != nil && !d.row.Force {
 		err = differs
 	}
 	if err != nil {
 		root.Close()
 		return nil, err
-	}
-	if copy != nil {
-		d.reuse = append(d.reuse, copy)
 	}
 	return d.start(ctx, root)
 }
@@ -327,10 +327,8 @@ func (d *downloader) grow(ctx context.Context, g *staging) (*Content, error) {
 			return nil, &Error{Kind: ErrName, Path: d.dest, Err: err, Hint: "name a directory on a file system that tells upper from lower case with -o"}
 		}
 	}
-	if exists(g.root, g.oldPath()) && !exists(g.root, d.t.Name) {
-		if err := g.move(renameNoReplace, g.name, "old", ".", d.t.Name); err != nil { // a swap that did not get far
-			return nil, diskError("put back", filepath.Join(d.dest, d.t.Name), err)
-		}
+	if err := g.restore(d.t.Name); err != nil {
+		return nil, err
 	}
 	c := d.s.newContent(d.t, d.row)
 	c.staging, c.phase = g, growing

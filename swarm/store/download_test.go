@@ -3,11 +3,15 @@ package store
 import (
 	"bytes"
 	"context"
+	"crypto/sha1"
 	"errors"
+	"fmt"
 	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -398,5 +402,122 @@ func TestForget(t *testing.T) {
 	}
 	if _, err := os.Lstat(filepath.Join(dest, stagingName(m.InfoHash()))); !errors.Is(err, fs.ErrNotExist) || !strings.HasPrefix(stagingName(m.InfoHash()), ".handful-") {
 		t.Error(err)
+	}
+}
+
+// padded is a v1 torrent with pad files (BEP 47), as others make them.
+func padded(t *testing.T, a, b []byte) *manifest.Torrent {
+	t.Helper()
+	const length = 32 << 10
+	pad := length - len(a)
+	all := slices.Concat(a, make([]byte, pad), b)
+	var hashes []byte
+	for at := 0; at < len(all); at += length {
+		h := sha1.Sum(all[at:min(at+length, len(all))])
+		hashes = append(hashes, h[:]...)
+	}
+	info := fmt.Sprintf("d5:filesld6:lengthi%de4:pathl1:aeed4:attr1:p6:lengthi%de4:pathl4:.pad%d:%deed6:lengthi%de4:pathl1:beee4:name4:tree12:piece lengthi%de6:pieces%d:%se",
+		len(a), pad, len(strconv.Itoa(pad)), pad, len(b), length, len(hashes), hashes)
+	m, err := manifest.ParseInfo([]byte(info))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func TestPads(t *testing.T) {
+	r := rand.New(rand.NewPCG(19, 1))
+	a, b := random(r, 5000), random(r, 40_000)
+	m := padded(t, a, b)
+	s, dest, state := open(t, t.TempDir()), t.TempDir(), t.TempDir()
+	c := download(t, s, m, dest, DownloadOptions{})
+	all := slices.Concat(a, make([]byte, 32<<10-len(a)), b)
+	for i := range m.NumPieces() {
+		at := i * int(m.PieceLength)
+		if _, err := c.WritePiece(all[at:at+int(m.PieceSize(i))], i, 0); err != nil {
+			t.Fatal(err)
+		}
+		if v, err := c.Verify(i); v != manifest.SHA1Only || err != nil {
+			t.Errorf("piece %d: %v, %v", i, v, err)
+		}
+		c.SetComplete(i, true)
+	}
+	if s.kill(); c.Reused() != 0 {
+		t.Error(c.Reused())
+	}
+	c = download(t, open(t, state), m, dest, DownloadOptions{})
+	for i := range m.NumPieces() {
+		if !settle(t, c, i) {
+			t.Errorf("piece %d was lost", i)
+		}
+	}
+	if c.Reused() != m.Length() || m.Length() != 45_000 {
+		t.Errorf("reused %d of %d", c.Reused(), m.Length())
+	}
+	got := wholeOf(t, c)
+	if !bytes.Equal(got, all) {
+		t.Error("pads do not read as zeros")
+	}
+	want := t.TempDir()
+	plant(t, want, map[string]node{"a": {data: a}, "b": {data: b}})
+	sameTrees(t, want, finish(t, c))
+}
+
+// TestOnlyDirectories is a torrent without a byte.
+func TestOnlyDirectories(t *testing.T) {
+	dir, m, _ := publish(t, map[string]node{"a/b": {dir: true}, "c": {}, "d": {link: "a"}}, manifest.FormatHybrid)
+	s, dest := open(t, t.TempDir()), t.TempDir()
+	c := download(t, s, copyOf(t, m), dest, DownloadOptions{})
+	if !c.Complete() {
+		t.Error("nothing is missing")
+	}
+	sameTrees(t, dir, finish(t, c))
+	c.Close()
+	if c = download(t, s, copyOf(t, m), dest, DownloadOptions{}); c.Record().Kind != Finished {
+		t.Error(c.Record().Kind)
+	}
+}
+
+func TestDestinationGone(t *testing.T) {
+	r := rand.New(rand.NewPCG(25, 1))
+	_, m, seed := publish(t, mixedTree(r), manifest.FormatHybrid)
+	s, dest := open(t, t.TempDir()), filepath.Join(t.TempDir(), "dest")
+	c := download(t, s, copyOf(t, m), dest, DownloadOptions{})
+	fetch(t, r, seed, c, 2)
+	c.Close()
+	if err := os.Rename(dest, dest+".away"); err != nil {
+		t.Fatal(err)
+	}
+	list, err := s.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Reopen(t.Context(), list[0]); !errors.Is(err, ErrNotFound) {
+		t.Errorf("%v", err)
+	}
+	if _, err := os.Lstat(dest); !errors.Is(err, fs.ErrNotExist) {
+		t.Error("the destination was made again")
+	}
+	if err := os.Rename(dest+".away", dest); err != nil {
+		t.Fatal(err)
+	}
+	if c, err = s.Reopen(t.Context(), list[0]); err != nil || c.Reused() == 0 {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestUnwritable(t *testing.T) {
+	if os.Geteuid() <= 0 {
+		t.Skip("mode bits do not bind root, and are not there on Windows; a read-only file system is another test")
+	}
+	r := rand.New(rand.NewPCG(26, 1))
+	_, m, _ := publish(t, mixedTree(r), manifest.FormatHybrid)
+	dest := t.TempDir()
+	if err := os.Chmod(dest, 0o555); err != nil {
+		t.Fatal(err)
+	}
+	_, err := open(t, t.TempDir()).Download(t.Context(), m, dest, DownloadOptions{})
+	if e, ok := errors.AsType[*Error](err); !ok || !errors.Is(err, ErrPermission) || e.Path != dest {
+		t.Errorf("%v", err)
 	}
 }

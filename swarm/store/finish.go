@@ -385,24 +385,28 @@ func (c *Content) land() error {
 // rename moves what is in the way aside, if that may be, and the content in.
 func (c *Content) rename() error {
 	g := c.staging
-	if exists(g.root, c.t.Name) && exists(g.root, g.newPath()) {
-		if !c.force {
-			// A directory replaces nothing but an empty one, even by a plain rename.
-			if c.t.Single() || !isEmptyDir(g.root, c.t.Name) {
-				return fs.ErrExist
-			}
-			return c.s.step("rename", func() error { return g.move(renameOverEmpty, g.name, "new", ".", c.t.Name) })
-		}
+	grown, err := g.exists(g.newPath())
+	if err != nil {
+		return err
+	}
+	taken, err := g.exists(c.t.Name)
+	if err != nil {
+		return err
+	}
+	move := renameNoReplace
+	switch {
+	case !grown && taken:
+		return nil // it landed in an earlier run
+	case taken && c.force:
 		if err := c.s.step("aside", c.moveAside); err != nil {
 			return err
 		}
+	case taken && (c.t.Single() || !isEmptyDir(g.root, c.t.Name)):
+		return fs.ErrExist
+	case taken:
+		move = renameOverEmpty // a directory replaces nothing else
 	}
-	return c.s.step("rename", func() error {
-		if !exists(g.root, g.newPath()) {
-			return nil // it had landed
-		}
-		return g.move(renameNoReplace, g.name, "new", ".", c.t.Name)
-	})
+	return c.s.step("rename", func() error { return g.move(move, g.name, "new", ".", c.t.Name) })
 }
 
 func (c *Content) moveAside() error {
@@ -416,10 +420,8 @@ func (c *Content) moveAside() error {
 // unswap takes the journal back after a rename that failed.
 func (c *Content) unswap(err error) error {
 	g := c.staging
-	if exists(g.root, g.oldPath()) && !exists(g.root, c.t.Name) {
-		if berr := g.move(renameNoReplace, g.name, "old", ".", c.t.Name); berr != nil {
-			err = errors.Join(err, berr)
-		}
+	if rerr := g.restore(c.t.Name); rerr != nil {
+		err = errors.Join(err, rerr)
 	}
 	c.rowMu.Lock()
 	defer c.rowMu.Unlock()
@@ -499,11 +501,16 @@ func (d *downloader) journaled() (*Content, []stamp, error) {
 	c.row.Meta = d.row.Meta
 	c.staging, c.phase = g, finishing
 	p := &tree{t: d.t, dest: d.dest, prefix: g.newPath(), writable: true, root: g.root}
-	if !exists(g.root, p.prefix) {
-		p.prefix = d.t.Name
-	}
 	c.place = p
-	ok := exists(g.root, p.prefix)
+	ok, err := g.exists(p.prefix)
+	if err == nil && !ok {
+		p.prefix = d.t.Name
+		ok, err = g.exists(p.prefix)
+	}
+	if err != nil {
+		g.close()
+		return nil, nil, err
+	}
 	for i, was := range files.stamps {
 		now, detail, err := c.look(i)
 		if err != nil {

@@ -252,3 +252,28 @@ func TestSHA1OnlyFinishes(t *testing.T) {
 	fetch(t, r, seed, c, -1)
 	sameTrees(t, dir, finish(t, c))
 }
+
+// TestSwapInTheWay has something appear at the one moment when the name is free.
+func TestSwapInTheWay(t *testing.T) {
+	r := rand.New(rand.NewPCG(18, 1))
+	dir, m, seed := publish(t, mixedTree(r), manifest.FormatHybrid)
+	dest := t.TempDir()
+	plant(t, dest, map[string]node{"tree/old": {data: []byte("old")}})
+	s := open(t, t.TempDir())
+	c := download(t, s, copyOf(t, m), dest, DownloadOptions{Force: true})
+	fetch(t, r, seed, c, -1)
+	s.fault = func(step string, done bool) {
+		if step == "rename" && !done {
+			plant(t, dest, map[string]node{"tree/new": {data: []byte("new")}})
+		}
+	}
+	if _, err := c.Finish(t.Context()); !errors.Is(err, ErrExists) {
+		t.Errorf("%v", err)
+	}
+	if b, err := os.ReadFile(filepath.Join(dest, "tree/new")); err != nil || string(b) != "new" {
+		t.Errorf("what appeared is %q, %v", b, err)
+	}
+	s.fault = nil
+	sameTrees(t, dir, finish(t, c))
+	readAll(t, seed, c)
+}

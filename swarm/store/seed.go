@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 
 	"handful/manifest"
@@ -153,6 +154,10 @@ func (s *Store) reopen(ctx context.Context, ih [20]byte) (*Content, error) {
 		return nil, s.corruptRecord(bucketMetainfo, ih, errors.New("it is the metainfo of another torrent"))
 	}
 	if w.Kind == Partial {
+		if _, err := os.Stat(w.Dest); errors.Is(err, fs.ErrNotExist) {
+			return nil, &Error{Kind: ErrNotFound, Path: w.Dest, Detail: "the destination of an unfinished download is gone", Err: err,
+				Hint: "mount it again, or fetch anew"}
+		}
 		return s.download(ctx, t, w.Dest, DownloadOptions{Force: w.Force})
 	}
 	return s.reopenServed(ctx, t, *w)

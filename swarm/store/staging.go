@@ -174,7 +174,31 @@ func isEmptyDir(root *os.Root, name string) bool {
 	return err == io.EOF
 }
 
-func exists(root *os.Root, name string) bool {
-	_, err := root.Lstat(name)
-	return err == nil
+// exists tells whether there is anything of that name, below the destination. A
+// failure to look is never taken for absence.
+func (g *staging) exists(name string) (bool, error) {
+	_, err := g.root.Lstat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, diskError("look at", filepath.Join(g.root.Name(), name), err)
+	}
+	return true, nil
+}
+
+// restore puts back what was moved aside by a swap that did not get far.
+func (g *staging) restore(name string) error {
+	old, err := g.exists(g.oldPath())
+	if err != nil || !old {
+		return err
+	}
+	there, err := g.exists(name)
+	if err != nil || there {
+		return err
+	}
+	if err := g.move(renameNoReplace, g.name, "old", ".", name); err != nil {
+		return diskError("put back", filepath.Join(g.root.Name(), name), err)
+	}
+	return nil
 }

@@ -13,6 +13,22 @@ import (
 	"handful/manifest"
 )
 
+// scratch is a directory in memory where the system has one: tens of thousands of
+// files take too long to create on some disks.
+func scratch(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "store")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
 // node is name → what is there, for one tree in a test.
 type node struct {
 	data []byte
