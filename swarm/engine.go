@@ -320,7 +320,7 @@ func (e *engine) extension(ev torrent.PeerConnReadExtensionMessageEvent) {
 	}
 	payload := slices.Clone(ev.Payload)
 	if gs := l.item.gossip; gs != nil && string(name) == gs.protocol {
-		gs.deliver(gossipEvent{peer: l.id, payload: payload})
+		gs.deliver(gossipEvent{peer: l.id, payload: payload, link: l})
 		return
 	}
 	e.node.mail.tryPost(func() { e.node.message(l, string(name), payload) })

@@ -24,7 +24,8 @@ type GossipConfig struct {
 	Peers    []netip.AddrPort
 	Trackers []string
 	// The callbacks run one at a time in a goroutine of the gossip's own and may
-	// call Send. Joined's addr is where the peer listens, invalid if unknown.
+	// call Send, nothing that waits for the node. Joined's addr is where the peer
+	// listens, invalid if that is not known.
 	Joined  func(p GossipPeer, addr netip.AddrPort)
 	Message func(p GossipPeer, payload []byte)
 	Left    func(p GossipPeer)
@@ -168,16 +169,7 @@ func (g *Gossip) run(cfg GossipConfig) {
 
 func (g *Gossip) handle(cfg GossipConfig, ev gossipEvent) {
 	p := GossipPeer(ev.peer)
-	switch {
-	case ev.joined:
-		g.mu.Lock()
-		g.links[p] = ev.link
-		g.mu.Unlock()
-		g.present[ev.peer] = true
-		if cfg.Joined != nil {
-			cfg.Joined(p, ev.addr)
-		}
-	case ev.left:
+	if ev.left {
 		g.mu.Lock()
 		delete(g.links, p)
 		g.mu.Unlock()
@@ -185,7 +177,20 @@ func (g *Gossip) handle(cfg GossipConfig, ev gossipEvent) {
 			cfg.Left(p)
 		}
 		delete(g.present, ev.peer)
-	case cfg.Message != nil:
+		return
+	}
+	if !g.present[ev.peer] {
+		// A message can overtake the notice of its sender's coming, which takes
+		// the way through the loop.
+		g.present[ev.peer] = true
+		g.mu.Lock()
+		g.links[p] = ev.link
+		g.mu.Unlock()
+		if cfg.Joined != nil {
+			cfg.Joined(p, ev.addr)
+		}
+	}
+	if ev.payload != nil && cfg.Message != nil {
 		cfg.Message(p, ev.payload)
 	}
 }

@@ -2,7 +2,10 @@ package swarm
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -19,10 +22,13 @@ type lan struct {
 	links atomic.Pointer[discover.Links]
 	next  time.Time     // owned by the loop
 	lsd   *discover.LSD // nil when isolated or when no socket could be had
+
+	mu     sync.Mutex
+	offers map[string][]byte // by channel and writer
 }
 
 func newLAN(n *Node) (*lan, error) {
-	l := &lan{node: n}
+	l := &lan{node: n, offers: make(map[string][]byte)}
 	if err := l.scan(); err != nil {
 		return l, err
 	}
@@ -122,22 +128,27 @@ func (n *Node) announceAll() {
 	}
 }
 
-// Offer tells the local network what can be had here; it replaces what was
-// offered before.
-func (n *Node) Offer(offers ...discover.Offer) error {
+// Offer tells the local network what can be had here. It replaces what was offered
+// of the same channel and writer; an offer without an update ends that.
+func (n *Node) Offer(o discover.Offer) error {
 	if n.lan.lsd == nil {
 		return nil
 	}
-	payloads := make([][]byte, 0, len(offers))
-	for _, o := range offers {
-		o.Port = n.Port()
-		b, err := o.Marshal()
-		if err != nil {
-			return err
-		}
-		payloads = append(payloads, b)
+	o.Port = n.Port()
+	b, err := o.Marshal()
+	if err != nil {
+		return err
 	}
-	return n.lan.lsd.Offer(payloads...)
+	l := n.lan
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	key := o.ID + "/" + o.Writer
+	if len(o.Update) > 0 {
+		l.offers[key] = b
+	} else {
+		delete(l.offers, key)
+	}
+	return l.lsd.Offer(slices.Collect(maps.Values(l.offers))...)
 }
 
 // Solicit asks everybody on the local network for their offers.

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -34,7 +35,7 @@ func NewApp(env *Env, root *cobra.Command) *App {
 	a := &App{Env: env, Root: root}
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.DisableAutoGenTag = true
-	root.CompletionOptions.HiddenDefaultCmd = false
+	root.SuggestionsMinimumDistance = 2
 	a.Common.addFlags(root.PersistentFlags())
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
 		a.current = cmd
@@ -50,6 +51,13 @@ func NewApp(env *Env, root *cobra.Command) *App {
 	root.Version, _ = buildVersion().Show(env.Now())
 	root.AddCommand(a.versionCommand(), a.manCommand())
 	root.SetHelpCommand(a.helpCommand())
+	root.InitDefaultCompletionCmd()
+	if completion := child(root, "completion"); completion != nil {
+		a.Group(completion)
+		for _, shell := range completion.Commands() {
+			shell.Args = a.Args(0, 0, "")
+		}
+	}
 	return a
 }
 
@@ -223,4 +231,27 @@ func Main(name string, tree func(*Env) *App) int {
 			env.Args = gone.Args
 		}
 	}
+}
+
+// Until is the moment that lies d ahead, in RFC 3339.
+func (a *App) Until(d time.Duration) string {
+	return a.Env.Now().Add(d).Format(time.RFC3339)
+}
+
+// quickly is how long a completion may take: somebody waits with a finger on Tab.
+const quickly = time.Second
+
+// Quietly runs another command of the binary with its stdout going to out, and
+// everything else nowhere.
+func (a *App) Quietly(ctx context.Context, tree func(*Env) *App, out io.Writer, args ...string) error {
+	ctx, cancel := context.WithTimeout(ctx, quickly)
+	defer cancel()
+	env := *a.Env
+	env.Args, env.Stdout, env.Stderr, env.Stdin = args, out, io.Discard, strings.NewReader("")
+	env.Width = func() int { return 0 }
+	code, err := tree(&env).Execute(ctx)
+	if err == nil && code != OK {
+		err = fmt.Errorf("%s %s ended with %d", env.Name, strings.Join(args, " "), code)
+	}
+	return err
 }

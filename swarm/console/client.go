@@ -67,7 +67,9 @@ func Forward(ctx context.Context, dir string, q Request, stdin io.Reader, stdout
 		return Failed, lostFault(holder.PID, err)
 	case x.refused != "":
 		return Failed, protocolFault(holder.PID, errors.New(x.refused))
-	case x.gone && ctx.Err() == nil:
+	case x.gone && ctx.Err() != nil:
+		return Failed, context.Cause(ctx)
+	case x.gone:
 		return Failed, &Gone{x.args}
 	}
 	return x.code, nil

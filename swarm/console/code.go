@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+
+	"handful/swarm/store"
 )
 
 // ExitCode is what a binary returns to its caller. A code that is not in this
@@ -134,9 +136,13 @@ func explain(err error) (ExitCode, string) {
 		return f.Code, f.Hint
 	}
 	for _, r := range rules() {
-		if r.match(err) {
-			return r.code, r.hint
+		if !r.match(err) {
+			continue
 		}
+		if e, ok := errors.AsType[*store.Error](err); ok && e.Hint != "" {
+			return r.code, e.Hint
+		}
+		return r.code, r.hint
 	}
 	return explainSystem(err)
 }
@@ -147,7 +153,7 @@ func explainSystem(err error) (ExitCode, string) {
 	case errors.Is(err, fs.ErrNotExist):
 		return NotFound, "check the path"
 	case errors.Is(err, fs.ErrPermission), isReadOnly(err):
-		return NoSpace, "choose a place that you may write to, or change its permissions"
+		return NoSpace, "change the permissions, or choose another place"
 	case isDiskFull(err):
 		return NoSpace, "free some space and run the same command again: it goes on from what is on disk"
 	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, context.DeadlineExceeded):

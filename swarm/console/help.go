@@ -41,20 +41,30 @@ func (a *App) helpCommand() *cobra.Command {
 		},
 	}
 	cmd.AddCommand(
-		topic("exit-codes", "What the exit codes mean", exitCodeTopic()),
-		topic("json", "What --json prints", jsonTopic()),
-		topic("links", "What a link may be", linkTopic),
-		topic("environment", "The variables behind the options", ""),
+		a.topic("exit-codes", "What the exit codes mean", exitCodeTopic()),
+		a.topic("json", "What --json prints", jsonTopic()),
+		a.topic("links", "What a link may be", linkTopic),
+		a.topic("environment", "The variables behind the options", ""),
 	)
 	return cmd
 }
 
 // topic is a page of help under a name.
-func topic(name, short, text string) *cobra.Command {
-	t := &cobra.Command{Use: name, Short: short, Long: text, DisableFlagsInUseLine: true,
-		Run: func(*cobra.Command, []string) {}}
+func (a *App) topic(name, short, text string) *cobra.Command {
+	t := &cobra.Command{Use: name, Short: short, Long: text, DisableFlagsInUseLine: true, Args: a.Args(0, 0, "")}
 	t.SetHelpTemplate("{{.Long}}\n")
+	t.RunE = func(*cobra.Command, []string) error {
+		a.complete(t)
+		return t.Help()
+	}
 	return t
+}
+
+// complete writes the text of the one topic that depends on the whole tree.
+func (a *App) complete(cmd *cobra.Command) {
+	if cmd.Name() == "environment" {
+		cmd.Long = a.environmentTopic()
+	}
 }
 
 // find returns the command or topic that words name.
@@ -76,9 +86,7 @@ func (a *App) find(words []string) (*cobra.Command, error) {
 		}
 		cmd = next
 	}
-	if cmd.Name() == "environment" {
-		cmd.Long = a.environmentTopic()
-	}
+	a.complete(cmd)
 	return cmd, nil
 }
 

@@ -29,14 +29,7 @@ const (
 func WithNode[N io.Closer](ctx context.Context, a *App, tree func(*Env) *App,
 	open func(ctx context.Context, stateDir string) (N, error), use func(context.Context, N) error) error {
 	if a.Env.Held != nil {
-		n, ok := a.Env.Held.Node.(N)
-		if !ok {
-			return fmt.Errorf("the running node is a %T", a.Env.Held.Node)
-		}
-		if err := a.checkHeld(); err != nil {
-			return err
-		}
-		return use(ctx, n)
+		return withHeld(ctx, a, use)
 	}
 	dir, err := a.StateDir()
 	if err != nil {
@@ -48,6 +41,37 @@ func WithNode[N io.Closer](ctx context.Context, a *App, tree func(*Env) *App,
 	}
 	// The node outlives the stop signal until use has ended in good order.
 	return errors.Join(hold(ctx, a, tree, dir, n, use), n.Close())
+}
+
+// WithState runs use with the state of this binary while no node runs, or hands
+// the command to the node that does. Unlike WithNode's, what open returns takes no
+// commands of others: they wait until it is closed. So use must be short.
+func WithState[N io.Closer](ctx context.Context, a *App,
+	open func(ctx context.Context, stateDir string) (N, error), use func(context.Context, N) error) error {
+	if a.Env.Held != nil {
+		return withHeld(ctx, a, use)
+	}
+	dir, err := a.StateDir()
+	if err != nil {
+		return err
+	}
+	n, err := openOrForward(ctx, a, dir, open)
+	if err != nil {
+		return err
+	}
+	return errors.Join(use(ctx, n), n.Close())
+}
+
+// withHeld runs use with the node that took this command over.
+func withHeld[N io.Closer](ctx context.Context, a *App, use func(context.Context, N) error) error {
+	n, ok := a.Env.Held.Node.(N)
+	if !ok {
+		return fmt.Errorf("the running node is a %T and cannot do this", a.Env.Held.Node)
+	}
+	if err := a.checkHeld(); err != nil {
+		return err
+	}
+	return use(ctx, n)
 }
 
 // openOrForward opens the node or hands the command to the one that runs. While a
@@ -167,4 +191,15 @@ func (a *App) checkHeld() error {
 	}
 	return Usagef("stop that node and start it with the option, or give this command its own --state-dir",
 		"%s cannot be changed: another node already runs for %s", strings.Join(differing, ", "), a.Env.Held.StateDir)
+}
+
+// Replace puts another argument in the place of one that can be used only once,
+// for whoever runs this command next: a node that takes it over, or its client
+// again.
+func (a *App) Replace(arg, by string) {
+	args := slices.Clone(a.Env.Args)
+	if i := slices.Index(args, arg); i >= 0 {
+		args[i] = by
+	}
+	a.Env.Args = args
 }

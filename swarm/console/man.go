@@ -66,9 +66,7 @@ func (a *App) writeManPages(dir string) error {
 		return err
 	}
 	return walk(a.Root, func(cmd *cobra.Command) error {
-		if cmd.Name() == "environment" {
-			cmd.Long = a.environmentTopic()
-		}
+		a.complete(cmd)
 		page, err := a.manPage(cmd)
 		if err != nil {
 			return err
@@ -88,7 +86,8 @@ func walk(cmd *cobra.Command, visit func(*cobra.Command) error) error {
 		return err
 	}
 	for _, sub := range cmd.Commands() {
-		if sub.Hidden || sub.Deprecated != "" {
+		// The generator of pages adds a help command to every group.
+		if sub.Hidden || sub.Deprecated != "" || sub.Name() == "help" && cmd.HasParent() {
 			continue
 		}
 		if err := walk(sub, visit); err != nil {

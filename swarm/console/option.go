@@ -23,7 +23,7 @@ type Common struct {
 }
 
 func (c *Common) addFlags(f *pflag.FlagSet) {
-	f.BoolVar(&c.JSON, "json", false, "print JSON Lines on stdout (see `help json`)")
+	f.BoolVar(&c.JSON, "json", false, "print JSON Lines on stdout (see help json)")
 	f.BoolVarP(&c.Quiet, "quiet", "q", false, "print results, warnings and errors only")
 	f.CountVarP(&c.Verbose, "verbose", "v", "log what is done; twice: everything")
 	f.BoolVarP(&c.DryRun, "dry-run", "n", false, "say what would be done, write nothing")

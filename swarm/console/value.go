@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/spf13/pflag"
 )
 
 // Rate is a flag value in bytes a second; 0 = no limit. "500K", "5M", "1.5G",
@@ -55,7 +57,7 @@ func parseSize(s string) (int64, error) {
 	case unit > 1:
 		digits = digits[:len(digits)-1]
 	}
-	if whole, err := strconv.ParseInt(digits, 10, 64); err == nil {
+	if whole, err := strconv.ParseInt(digits, 10, 64); err == nil && digits[0] != '+' {
 		if whole < 0 || whole > math.MaxInt64/unit {
 			return 0, fmt.Errorf("%q is out of range", s)
 		}
@@ -130,6 +132,9 @@ type rangeValue struct {
 	n        *int
 	min, max int
 }
+
+// Range returns the flag value of a number within bounds.
+func Range(n *int, least, most int) pflag.Value { return rangeValue{n, least, most} }
 
 func (v rangeValue) Set(s string) error {
 	n, err := strconv.Atoi(s)

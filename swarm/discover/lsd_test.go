@@ -172,6 +172,7 @@ func TestLoopbackPeersFindEachOther(t *testing.T) {
 }
 
 func TestNewcomerIsAnsweredAtOnce(t *testing.T) {
+	t.Parallel()
 	lo := loopback(t)
 	old, ih := newEar(t, lo), infohash(t, 1)
 	announce(t, old, 7003, ih)

@@ -1,0 +1,245 @@
+package channel
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"handful/signing"
+	"handful/swarm"
+)
+
+// Peer names a peer while it is connected.
+type Peer = swarm.GossipPeer
+
+// Source is what this node can tell about the channel. Its methods are called
+// from the channel's goroutine and from Push's caller.
+type Source interface {
+	// UpdateFor makes the update for a peer that has size entries of a writer.
+	UpdateFor(writer string, size int64) (signing.Update, bool)
+	// RootBytes returns a version of the root document, nil if it is not held.
+	RootBytes(version int64) []byte
+	// Page returns at most count entries from first on, proven against the tree of
+	// size entries.
+	Page(writer string, first, count, size int64) (signing.Page, bool)
+	// Range returns the compact range [0, size).
+	Range(writer string, size int64) ([][32]byte, bool)
+}
+
+// Sink takes what peers say. Its methods are called one at a time from the
+// channel's goroutine; they may ask and push, and must not wait for the node.
+// Nothing they are given has been verified.
+type Sink interface {
+	Joined(p Peer, addr netip.AddrPort)
+	Left(p Peer)
+	Update(p Peer, writer string, u signing.Update)
+	Root(p Peer, version int64, raw []byte)
+	Page(p Peer, writer string, page signing.Page)
+	Range(p Peer, writer string, size int64, hashes [][32]byte)
+}
+
+// pageEntries is how many entries a page has at most.
+const pageEntries = 256
+
+// Rates at which one peer may ask.
+const (
+	asksPerSecond = 20
+	askBurst      = 100
+)
+
+// Channel is a node's membership in the swarm of a channel.
+type Channel struct {
+	gossip *swarm.Gossip
+	source Source
+	sink   Sink
+	now    func() time.Time
+
+	// Owned by the gossip's goroutine.
+	peers map[Peer]*peer
+}
+
+type peer struct {
+	asks    *rate.Limiter
+	root    []byte // parts so far
+	version int64  // of root
+}
+
+// Config says which channel to join, and how.
+type Config struct {
+	ID       signing.ID
+	Source   Source
+	Sink     Sink
+	Peers    []netip.AddrPort
+	Trackers []string
+	Now      func() time.Time // nil: time.Now
+}
+
+// Join enters the swarm of a channel.
+func Join(n *swarm.Node, cfg Config) (*Channel, error) {
+	c := &Channel{source: cfg.Source, sink: cfg.Sink, now: cfg.Now, peers: make(map[Peer]*peer)}
+	if c.now == nil {
+		c.now = time.Now
+	}
+	ready := make(chan struct{})
+	g, err := n.Join(swarm.GossipConfig{
+		Infohash: swarm.Infohash(cfg.ID.Swarm()),
+		Protocol: Protocol,
+		Peers:    cfg.Peers,
+		Trackers: cfg.Trackers,
+		Joined:   func(p Peer, a netip.AddrPort) { <-ready; c.joined(p, a) },
+		Message:  func(p Peer, b []byte) { <-ready; c.message(p, b) },
+		Left:     func(p Peer) { <-ready; c.left(p) },
+	})
+	if err != nil {
+		return nil, err
+	}
+	c.gossip = g
+	close(ready)
+	return c, nil
+}
+
+// Leave ends the membership; no method of the sink runs after it has returned.
+func (c *Channel) Leave(ctx context.Context) error { return c.gossip.Leave(ctx) }
+
+// Peers returns who is connected.
+func (c *Channel) Peers() []Peer { return c.gossip.Peers() }
+
+// Addrs returns where the connected peers listen.
+func (c *Channel) Addrs() []netip.AddrPort { return c.gossip.Addrs() }
+
+// AddPeers enters addresses to connect to.
+func (c *Channel) AddPeers(addrs ...netip.AddrPort) { c.gossip.AddPeers(addrs...) }
+
+// AskUpdate asks for what a writer has beyond size entries.
+func (c *Channel) AskUpdate(p Peer, writer string, size int64) {
+	c.gossip.Send(p, message{topic: topicUpdate, writer: writer, number: size}.bytes())
+}
+
+// AskRoot asks for a version of the root document.
+func (c *Channel) AskRoot(p Peer, version int64) {
+	c.gossip.Send(p, message{topic: topicRoot, number: version}.bytes())
+}
+
+// AskPage asks for entries from first on, proven against the tree of size.
+func (c *Channel) AskPage(p Peer, writer string, first, size int64) {
+	c.gossip.Send(p, message{topic: topicPage, writer: writer, first: first, number: size}.bytes())
+}
+
+// AskRange asks for the compact range [0, size).
+func (c *Channel) AskRange(p Peer, writer string, size int64) {
+	c.gossip.Send(p, message{topic: topicRange, writer: writer, number: size}.bytes())
+}
+
+// Push sends an update to all peers but one, which may be 0: whoever it came from.
+func (c *Channel) Push(writer string, u signing.Update, but Peer) {
+	b := message{answer: true, topic: topicUpdate, writer: writer, value: u.Bytes()}.bytes()
+	for _, p := range c.gossip.Peers() {
+		if p != but {
+			c.gossip.Send(p, b)
+		}
+	}
+}
+
+func (c *Channel) joined(p Peer, addr netip.AddrPort) {
+	c.peers[p] = &peer{asks: rate.NewLimiter(asksPerSecond, askBurst)}
+	c.sink.Joined(p, addr)
+}
+
+func (c *Channel) left(p Peer) {
+	delete(c.peers, p)
+	c.sink.Left(p)
+}
+
+func (c *Channel) message(p Peer, b []byte) {
+	peer := c.peers[p]
+	m, err := parse(b)
+	if peer == nil || err != nil {
+		return
+	}
+	if m.answer {
+		c.answered(p, peer, m)
+		return
+	}
+	if peer.asks.AllowN(c.now(), 1) {
+		c.answer(p, m)
+	}
+}
+
+// answer serves an ask, if it can.
+func (c *Channel) answer(p Peer, m message) {
+	out := message{answer: true, topic: m.topic, writer: m.writer, number: m.number, offset: m.offset}
+	switch m.topic {
+	case topicUpdate:
+		u, ok := c.source.UpdateFor(m.writer, m.number)
+		if !ok {
+			return
+		}
+		out.value = u.Bytes()
+	case topicRoot:
+		raw := c.source.RootBytes(m.number)
+		if m.offset >= int64(len(raw)) {
+			return
+		}
+		out.total = int64(len(raw))
+		out.value = raw[m.offset:min(out.total, m.offset+rootPart)]
+	case topicPage:
+		page, ok := c.source.Page(m.writer, m.first, pageEntries, m.number)
+		if !ok {
+			return
+		}
+		out.value = page.Bytes()
+	case topicRange:
+		hashes, ok := c.source.Range(m.writer, m.number)
+		if !ok {
+			return
+		}
+		for _, h := range hashes {
+			out.value = append(out.value, h[:]...)
+		}
+	}
+	c.gossip.Send(p, out.bytes())
+}
+
+// answered hands an answer to the sink.
+func (c *Channel) answered(p Peer, from *peer, m message) {
+	switch m.topic {
+	case topicUpdate:
+		if u, err := signing.ParseUpdate(m.value); err == nil {
+			c.sink.Update(p, m.writer, u)
+		}
+	case topicRoot:
+		c.rootPart(p, from, m)
+	case topicPage:
+		if page, err := signing.ParsePage(m.value); err == nil {
+			c.sink.Page(p, m.writer, page)
+		}
+	case topicRange:
+		hashes := make([][32]byte, 0, len(m.value)/32)
+		for part := range slices.Chunk(m.value, 32) {
+			hashes = append(hashes, [32]byte(part))
+		}
+		c.sink.Range(p, m.writer, m.number, hashes)
+	}
+}
+
+// rootPart puts a root document together.
+func (c *Channel) rootPart(p Peer, from *peer, m message) {
+	if m.offset == 0 {
+		from.root, from.version = nil, m.number
+	}
+	if m.number != from.version || m.offset != int64(len(from.root)) || len(m.value) == 0 ||
+		m.offset+int64(len(m.value)) > m.total {
+		return
+	}
+	from.root = append(from.root, m.value...)
+	if int64(len(from.root)) < m.total {
+		c.gossip.Send(p, message{topic: topicRoot, number: m.number, offset: int64(len(from.root))}.bytes())
+		return
+	}
+	raw := from.root
+	from.root = nil
+	c.sink.Root(p, m.number, raw)
+}

@@ -1,0 +1,24 @@
+// Package channel carries the news of a channel between peers: it asks, answers
+// and collects, and decides nothing about trust.
+//
+// Peers of a channel meet under an infohash that follows from its id
+// (signing.ID.Swarm) and speak the BEP 10 extension "hf_head". A message is one
+// strictly bencoded dictionary. Asks have a key q, answers a key r; an answer may
+// also come unasked, which is how news is pushed.
+//
+//	ask    d 1:n i<size>e 1:q 3:upd 1:w <writer> e            the update from that many entries on
+//	       d 1:n i<version>e 1:o i<offset>e 1:q 4:root e      a root document, from that byte on
+//	       d 1:i i<first>e 1:n i<size>e 1:q 4:page 1:w <writer> e   entries, proven against a tree of n
+//	       d 1:n i<size>e 1:q 5:range 1:w <writer> e          the compact range [0, n)
+//	answer d 1:r 3:upd 1:v <update> 1:w <writer> e
+//	       d 1:n i<version>e 1:o i<offset>e 1:r 4:root 1:t i<total>e 1:v <bytes> e
+//	       d 1:r 4:page 1:v <page> 1:w <writer> e
+//	       d 1:n i<size>e 1:r 5:range 1:v <32 bytes each> 1:w <writer> e
+//
+// Worked example: d1:ni0e1:q3:upd1:w1:me asks, as a stranger, for the news of the
+// main writer.
+//
+// A peer that knows no answer gives none. Root documents travel in parts of at
+// most 32 KiB and are put together per peer, at most signing.MaxRoot bytes. Each
+// peer may ask a few dozen times a second; what is above that is dropped.
+package channel
