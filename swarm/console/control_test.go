@@ -70,7 +70,7 @@ func fakeTree(nodes chan<- *fakeNode, waiting chan string, id string) func(*Env)
 			}),
 			verb("wait", func(ctx context.Context, n *fakeNode, args []string) error {
 				if len(args) > 0 {
-					a.Rerun(root, after, args...)
+					a.Rerun(after, args...)
 				}
 				n.waiting <- strings.Join(args, " ")
 				<-ctx.Done()

@@ -146,12 +146,12 @@ func (a *App) request() Request {
 }
 
 // Rerun says what the client of a command that was handed over is to run if this
-// node stops before the command ends: verb with args, and with the options of cmd
-// that verb has too. Without it the same command is run again, which is right for
+// node stops before the command ends: verb with args, and with those of its own
+// options that verb has too. Without it the same command is run again, which is right for
 // all that can be done twice.
-func (a *App) Rerun(cmd, verb *cobra.Command, args ...string) {
+func (a *App) Rerun(verb *cobra.Command, args ...string) {
 	words := strings.Fields(verb.CommandPath())[1:]
-	cmd.Flags().Visit(func(f *pflag.Flag) {
+	a.current.Flags().Visit(func(f *pflag.Flag) {
 		other := verb.Flags().Lookup(f.Name)
 		if other == nil {
 			other = verb.InheritedFlags().Lookup(f.Name)

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"handful/manifest"
+	"handful/signing"
+	"handful/swarm/console"
+)
+
+// state is what the commands need that only look: a running node, or its state
+// while none runs (offline.go).
+type state interface {
+	io.Closer
+	// Status is the node as a whole, and its items in the order of fetching.
+	Status(ctx context.Context) (console.Status, []console.Item, error)
+	// Torrent is what was fetched to an absolute path; store.ErrNotFound when
+	// nothing was.
+	Torrent(ctx context.Context, path string) (*manifest.Torrent, error)
+}
+
+// node is what the commands need of a running node. All methods may be called by
+// several commands at the same time; a context that ends makes them return its
+// cause with state kept.
+type node interface {
+	state
+	// Listening is the address that the node really has.
+	Listening() console.Listening
+	// Fetch returns when everything is verified and under its final name.
+	Fetch(ctx context.Context, r fetchRequest, report func(console.Progress)) (fetched, error)
+	// Seed waits while the torrent is seeded: until stay.For has passed or
+	// stay.Ratio is reached, where that is set.
+	Seed(ctx context.Context, infohash string, stay console.Stay, report func(console.Progress)) error
+	// Serve seeds everything that was fetched and goes on with what is not
+	// complete, until the context ends.
+	Serve(ctx context.Context, report func(console.Line)) error
+	// Offers reports what is on offer on the local network, each once, until the
+	// context ends; that is no error.
+	Offers(ctx context.Context, report func(console.Offer)) error
+}
+
+// target is what a link names; exactly one of the three is set.
+type target struct {
+	Channel *signing.Link
+	Magnet  *manifest.Magnet
+	Torrent *manifest.Torrent
+}
+
+// fetchRequest is what is to be fetched and how.
+type fetchRequest struct {
+	target
+	Dest    string        // absolute directory that will hold the name
+	Force   bool          // other content under that name is replaced
+	DryRun  bool          // learn what it is and how large, write nothing: fetched.Plan
+	Timeout time.Duration // without progress; 0: for ever
+	console.Peering
+}
+
+// fetched is the end of a fetch; one of the three is set.
+type fetched struct {
+	Infohash string // of Done
+	Done     *console.Done
+	Entry    *console.Entry // the link names a text
+	Plan     *console.Plan  // of a dry run
+}
+
+// opener returns what makes the node of this process.
+func opener(a *console.App) func(ctx context.Context, stateDir string) (node, error) {
+	return func(ctx context.Context, stateDir string) (node, error) { return openNode(ctx, a, stateDir) }
+}

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"path/filepath"
+
+	"handful/manifest"
+	"handful/swarm/console"
+	"handful/swarm/store"
+)
+
+// offline is the state directory while no node runs. It holds the lock.
+type offline struct {
+	dir   string
+	store *store.Store
+}
+
+func openOffline(_ context.Context, stateDir string) (state, error) {
+	s, err := store.Open(stateDir, store.Options{})
+	if err != nil {
+		return nil, err
+	}
+	return &offline{dir: stateDir, store: s}, nil
+}
+
+func (o *offline) Close() error { return o.store.Close() }
+
+// Status lists what the store remembers. A record that is damaged is an error
+// beside those that are not.
+func (o *offline) Status(context.Context) (console.Status, []console.Item, error) {
+	records, err := o.store.Load()
+	if err != nil && len(records) == 0 {
+		return console.Status{}, nil, err
+	}
+	status := console.Status{StateDir: o.dir, Items: len(records)}
+	var items []console.Item
+	for _, r := range records {
+		t, err := o.store.Torrent(r.InfoHash)
+		if err != nil {
+			return status, items, err
+		}
+		item := console.Item{Link: t.Magnet(nil, nil), Name: r.Name, Infohash: hex.EncodeToString(r.InfoHash[:]), Bytes: r.Length,
+			Files: countFiles(t), Path: r.Path(), State: "stopped", Uploaded: r.Uploaded}
+		if r.Kind != store.Partial {
+			item.Done = r.Length
+		}
+		status.Uploaded += r.Uploaded
+		items = append(items, item)
+	}
+	return status, items, err
+}
+
+func countFiles(t *manifest.Torrent) (n int) {
+	for _, f := range t.Files {
+		if !f.Pad {
+			n++
+		}
+	}
+	return n
+}
+
+// Torrent finds what was fetched to a path.
+func (o *offline) Torrent(_ context.Context, path string) (*manifest.Torrent, error) {
+	records, err := o.store.Load()
+	for _, r := range records {
+		if samePath(r.Path(), path) {
+			return o.store.Torrent(r.InfoHash)
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return nil, fmt.Errorf("%s: %w", path, store.ErrNotFound)
+}
+
+// samePath compares paths that may lead through symbolic links.
+func samePath(a, b string) bool {
+	if a == b {
+		return true
+	}
+	x, errX := filepath.EvalSymlinks(a)
+	y, errY := filepath.EvalSymlinks(b)
+	return errX == nil && errY == nil && x == y
+}

@@ -1,0 +1,30 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"handful/swarm/console"
+)
+
+func statusCommand(a *console.App) *cobra.Command {
+	return &cobra.Command{
+		Use:   "status",
+		Short: "Say whether a node runs, what it has and what it moves",
+		Args:  a.Args(0, 0, ""),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return console.WithState(cmd.Context(), a, openOffline, func(ctx context.Context, s state) error {
+				status, items, err := s.Status(ctx)
+				if err != nil {
+					return err
+				}
+				a.Out().Print(status)
+				for _, item := range items {
+					a.Out().Print(item)
+				}
+				return nil
+			})
+		},
+	}
+}

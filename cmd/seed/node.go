@@ -1,0 +1,43 @@
+package main
+
+import (
+	"context"
+	"io"
+
+	"handful/swarm/console"
+)
+
+// lister is what the commands need that only look: a running node, or its state
+// while none runs (offline.go).
+type lister interface {
+	io.Closer
+	// Status is the node as a whole, and its items in the order of publishing.
+	Status(ctx context.Context) (console.Status, []console.Item, error)
+}
+
+// node is what the commands need of a running node. All methods may be called by
+// several commands at the same time; a context that ends makes them return its
+// cause with state kept.
+type node interface {
+	lister
+	// Listening is the address that the node really has.
+	Listening() console.Listening
+	// Publish hashes, signs and announces. It returns as soon as a peer could
+	// fetch. What was published before in the same way is not published twice.
+	Publish(ctx context.Context, r publishRequest, report func(console.Progress)) (console.Published, error)
+	// Seed waits while the torrent is seeded: until stay.For has passed or
+	// stay.Ratio is reached, where they are set, or its source changed, which is
+	// an error.
+	Seed(ctx context.Context, infohash string, stay console.Stay, report func(console.Progress)) error
+	// Serve seeds everything that was published and reports what it moves, until
+	// the context ends. A source that changed is a warning.
+	Serve(ctx context.Context, report func(console.Line)) error
+	// Withdraw ends the offer of one item and asks others to drop it. which is a
+	// link, an index in the channel, an infohash or a path.
+	Withdraw(ctx context.Context, channel, which, reason string) (console.Withdrawn, error)
+}
+
+// opener returns what makes the node of this process.
+func opener(a *console.App) func(ctx context.Context, stateDir string) (node, error) {
+	return func(ctx context.Context, stateDir string) (node, error) { return openNode(ctx, a, stateDir) }
+}
