@@ -53,7 +53,7 @@ type headLine struct {
 func Origin(id ID, writer string) string { return originPrefix + id.String() + "/" + writer }
 
 // Text returns the three lines that are signed.
-func (h *Head) Text() string {
+func (h Head) Text() string {
 	return h.Origin + "\n" + strconv.FormatInt(h.Size, 10) + "\n" + base64.StdEncoding.EncodeToString(h.Root[:]) + "\n"
 }
 
