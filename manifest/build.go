@@ -40,6 +40,9 @@ func Build(ctx context.Context, paths []string, o BuildOptions) (*Torrent, []Sou
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := checkNames(found); err != nil {
+		return nil, nil, err
+	}
 	t := &Torrent{Name: name, EmptyDirs: empty, Private: o.Private, single: single, Files: make([]File, len(found))}
 	for i := range found {
 		t.Files[i] = found[i].file
@@ -58,10 +61,13 @@ func Build(ctx context.Context, paths []string, o BuildOptions) (*Torrent, []Sou
 	sources := make([]Source, len(t.Files))
 	next := 0
 	for i := range t.Files {
-		if !t.Files[i].Pad {
-			sources[i] = found[next].source
-			next++
+		if t.Files[i].Pad {
+			continue
 		}
+		if t.Files[i].Symlink == nil {
+			sources[i] = found[next].source
+		}
+		next++
 	}
 	found = nil
 	t.indexFilled()

@@ -115,6 +115,18 @@ func (s *scanner) sort() {
 	slices.SortFunc(s.empty, slices.Compare[[]string])
 }
 
+// checkNames refuses files whose names became one by NFC, calling them as they
+// are on disk. The rest of what can collide is left to checkTree.
+func checkNames(found []found) error {
+	for i := 1; i < len(found); i++ {
+		a, b := &found[i-1], &found[i]
+		if slices.Equal(a.file.Path, b.file.Path) {
+			return fmt.Errorf("publish: %w: %+q and %+q are spelled the same in NFC; rename one of them", ErrCollision, a.source.Path, b.source.Path)
+		}
+	}
+	return nil
+}
+
 // dir collects what is in a directory.
 func (s *scanner) dir(disk string, path []string) error {
 	if err := s.ctx.Err(); err != nil {
@@ -217,6 +229,6 @@ func (s *scanner) link(disk string, path []string) error {
 	if err := checkTarget(resolved); err != nil {
 		return fmt.Errorf("publish %q: symlink to %q: %w", disk, text, err)
 	}
-	s.found = append(s.found, found{file: File{Path: path, Symlink: resolved}})
+	s.found = append(s.found, found{File{Path: path, Symlink: resolved}, Source{Path: disk}})
 	return nil
 }

@@ -1,0 +1,104 @@
+package manifest
+
+import (
+	"bytes"
+	"errors"
+	"strings"
+	"testing"
+)
+
+// entries are one of each kind, for the tests and the vectors.
+func entries() []Entry {
+	sum, v1 := [32]byte{1, 2, 3}, [20]byte{4, 5, 6}
+	head := Header{Time: 1_766_400_121_000}
+	full := Header{Time: 1, Pointers: Pointers{Root: 3, Grant: 5, Archive: 7, Rekey: 9}}
+	return []Entry{
+		Post{Head: head, Title: "Tea at four"},
+		Post{Head: full, Title: "Notes", Body: "first line\nsecond, with é\n"},
+		Media{Head: head, InfoSum: sum, InfoHashV1: v1, HasV1: true, Name: "slides", Size: 123_456},
+		Media{Head: full, InfoSum: sum, Name: "a.mkv", Size: 0, Title: "v2 only"},
+		Release{Head: head, Version: "1.2.3", InfoSum: sum, InfoHashV1: v1, HasV1: true, Size: 5, Rollout: Everyone},
+		Release{Head: full, Version: "1.3.0-rc1", OS: "linux/amd64", InfoSum: sum, Size: 5, MinVersion: "1.2.0", Rollout: 50},
+		Delete{Head: head, Index: 0},
+		Delete{Head: full, Index: 41, Reason: "sent by mistake"},
+	}
+}
+
+func TestEntries(t *testing.T) {
+	for _, e := range entries() {
+		b, err := EncodeEntry(e)
+		if err != nil {
+			t.Errorf("%+v: %v", e, err)
+			continue
+		}
+		again, err := ParseEntry(b)
+		if err != nil || !bytes.Equal(again.Bytes(), b) || again.Kind() != e.Kind() || again.Header().Pointers != e.Header().Pointers || again.Header().Time != e.Header().Time {
+			t.Errorf("%q: %+v, %v", b, again, err)
+		}
+	}
+	m := entries()[2].(Media)
+	if m.InfoHash() != m.InfoHashV1 {
+		t.Error("the wire has the v1 infohash where there is one")
+	}
+	if m = entries()[3].(Media); m.InfoHash() != [20]byte(m.InfoSum[:20]) {
+		t.Error("the wire has the v2 infohash cut short")
+	}
+}
+
+func TestParseEntry(t *testing.T) {
+	sum := "1:i32:" + strings.Repeat("i", 32)
+	for _, c := range []struct{ name, entry, want string }{
+		{"unknown kind", "d1:ti5e1:y5:grante", ""},
+		{"unknown kind with anything", "d1:^d1:pi2ee1:ai5e1:ti5e1:y1:?e", ""},
+		{"unknown keys", "d1:Zle1:^d1:pi2e1:zi5ee1:ti5e1:x2:hi1:y4:post2:zz0:e", ""},
+		{"release to everyone", "d" + sum + "1:si5e1:ti5e1:v1:11:y3:rele", ""},
+		{"release held back", "d" + sum + "4:rolli0e1:si5e1:ti5e1:v1:11:y3:rele", ""},
+
+		{"no dictionary", "le", "dictionary"},
+		{"trailing", "d1:ti5e1:y1:?e1", "after the value"},
+		{"no kind", "d1:ti5ee", `"y"`},
+		{"empty kind", "d1:ti5e1:y0:e", "1 to 32"},
+		{"no time", "d1:y1:?e", `"t"`},
+		{"negative time", "d1:ti-1e1:y1:?e", "-1 is not within"},
+		{"time too large", "d1:ti9007199254740992e1:y1:?e", "not within"},
+		{"pointer 0", "d1:^d1:pi0ee1:ti5e1:y1:?e", "pointer"},
+		{"no pointers", "d1:^de1:ti5e1:x1:x1:y4:poste", "left out"},
+		{"empty post", "d1:ti5e1:y4:poste", "without title and body"},
+		{"empty title", "d1:b1:b1:ti5e1:x0:1:y4:poste", "left out"},
+		{"not UTF-8", "d1:ti5e1:x1:\xff1:y4:poste", "UTF-8"},
+		{"title is a number", "d1:ti5e1:xi5e1:y4:poste", "string"},
+		{"media without sum", "d1:n1:n1:si5e1:ti5e1:y5:mediae", `"i"`},
+		{"media with short sum", "d1:i3:abc1:n1:n1:si5e1:ti5e1:y5:mediae", "3 bytes"},
+		{"media without name", "d" + sum + "1:si5e1:ti5e1:y5:mediae", `"n"`},
+		{"media with a path", "d" + sum + "1:n4:../x1:si5e1:ti5e1:y5:mediae", "unsafe"},
+		{"media with bad size", "d" + sum + "1:n1:n1:si-5e1:ti5e1:y5:mediae", "-5"},
+		{"release without version", "d" + sum + "1:si5e1:ti5e1:v0:1:y3:rele", "without version"},
+		{"release to all, said", "d" + sum + "4:rolli1000e1:si5e1:ti5e1:v1:11:y3:rele", "left out"},
+		{"release to too many", "d" + sum + "4:rolli1001e1:si5e1:ti5e1:v1:11:y3:rele", "1001"},
+		{"delete of nothing", "d1:ti5e1:y3:dele", `"n"`},
+		{"delete before the first", "d1:ni-1e1:ti5e1:y3:dele", "-1"},
+	} {
+		e, err := ParseEntry([]byte(c.entry))
+		switch {
+		case c.want == "" && err != nil:
+			t.Errorf("%s: %v", c.name, err)
+		case c.want == "" && string(e.Bytes()) != c.entry:
+			t.Errorf("%s: prints %q", c.name, e.Bytes())
+		case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)):
+			t.Errorf("%s: %+v %v, want %s", c.name, e, err, c.want)
+		}
+	}
+	if _, err := EncodeEntry(Post{Body: strings.Repeat("x", MaxEntry)}); !errors.Is(err, ErrTooLarge) {
+		t.Error(err)
+	}
+	if _, err := EncodeEntry(Delete{Index: -1}); !errors.Is(err, ErrMalformed) {
+		t.Error(err)
+	}
+	if _, err := EncodeEntry(Media{Name: "a/b"}); !errors.Is(err, ErrUnsafePath) {
+		t.Error(err)
+	}
+	e, _ := ParseEntry([]byte("d1:ti5e1:y5:grante"))
+	if e.Kind() != "grant" || e.Header().Time != 5 {
+		t.Errorf("%+v", e)
+	}
+}
