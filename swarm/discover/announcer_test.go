@@ -105,6 +105,12 @@ func (r *trackerRig) said() []string {
 	return slices.Clone(r.log)
 }
 
+func (r *trackerRig) found() []netip.AddrPort {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.peers)
+}
+
 func (r *trackerRig) answer(body string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -169,8 +175,8 @@ func TestTrackerEvents(t *testing.T) {
 		if len(s) != 1 || s[0].Err != nil || s[0].Seeds != 3 || s[0].Leechers != 4 || s[0].Peers != 1 || s[0].String() != "working" {
 			t.Fatalf("state %+v", s)
 		}
-		if want := []netip.AddrPort{netip.MustParseAddrPort("10.0.0.1:258")}; !slices.Equal(r.peers, want) {
-			t.Errorf("peers %v, want %v", r.peers, want)
+		if want := []netip.AddrPort{netip.MustParseAddrPort("10.0.0.1:258")}; !slices.Equal(r.found(), want) {
+			t.Errorf("peers %v, want %v", r.found(), want)
 		}
 		time.Sleep(105 * time.Second)
 		synctest.Wait()
@@ -269,8 +275,8 @@ func TestTrackerBadAnswers(t *testing.T) {
 			if s.Err == nil || len(s.Err.Error()) > maxErrorText+8 {
 				t.Errorf("body %.40q: error %v", body, s.Err)
 			}
-			if len(r.peers) > 0 {
-				t.Errorf("body %.40q: peers %v", body, r.peers)
+			if len(r.found()) > 0 {
+				t.Errorf("body %.40q: peers %v", body, r.found())
 			}
 		})
 	}

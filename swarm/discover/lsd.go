@@ -103,7 +103,7 @@ type LSD struct {
 	searches  *timetable[[20]byte]
 	offers    *timetable[string]
 	queries   *timetable[int]
-	limits    [groups]limiter[netip.Addr]
+	limits    [groups]limiter[netip.AddrPort]
 	newPeers  bucket
 	heard     recent[heardKey]
 }
@@ -126,6 +126,23 @@ type heardKey struct {
 // and listens. It fails when no socket at all can be opened; a family or an
 // interface that is missing is tried again later.
 func NewLSD(cfg LSDConfig) (*LSD, error) {
+	l := newLSD(cfg)
+	if err := l.open(); len(l.receivers) == 0 || l.senders[0] == nil && l.senders[1] == nil {
+		close(l.quit)
+		l.closeSockets()
+		l.wg.Wait()
+		return nil, fmt.Errorf("local discovery: %w", err)
+	}
+	l.rescan(l.cfg.Now())
+	if missing := l.links.Missing(cfg.Interfaces); len(missing) > 0 {
+		l.log.Warn("interface is down or absent, waiting for it", "interfaces", missing)
+	}
+	l.wg.Go(l.run)
+	return l, nil
+}
+
+// newLSD returns an LSD that has neither sockets nor links yet.
+func newLSD(cfg LSDConfig) *LSD {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
@@ -153,20 +170,9 @@ func NewLSD(cfg LSDConfig) (*LSD, error) {
 		l.log = slog.New(slog.DiscardHandler)
 	}
 	for g := range l.limits {
-		l.limits[g] = limiter[netip.Addr]{rate: 32, burst: 128, max: maxSenders}
+		l.limits[g] = limiter[netip.AddrPort]{rate: 32, burst: 128, max: maxSenders}
 	}
-	if err := l.open(); len(l.receivers) == 0 || l.senders[0] == nil && l.senders[1] == nil {
-		close(l.quit)
-		l.closeSockets()
-		l.wg.Wait()
-		return nil, fmt.Errorf("local discovery: %w", err)
-	}
-	l.rescan(cfg.Now())
-	if missing := l.links.Missing(cfg.Interfaces); len(missing) > 0 {
-		l.log.Warn("interface is down or absent, waiting for it", "interfaces", missing)
-	}
-	l.wg.Go(l.run)
-	return l, nil
+	return l
 }
 
 // Announce replaces the set of infohashes that are announced, and about which

@@ -181,6 +181,16 @@ func (l *LSD) arrival(d datagram) (Link, bool) {
 	return l.links[i], true
 }
 
+// account is under which name a sender's rate is limited: one for each machine
+// on the link, whatever ports it sends from, but one for each node on our own,
+// where many share an address.
+func (l *LSD) account(addr netip.Addr, port uint16) netip.AddrPort {
+	if !l.links.Own(addr) {
+		port = 0
+	}
+	return netip.AddrPortFrom(addr, port)
+}
+
 // receive handles one datagram.
 func (l *LSD) receive(now time.Time, d datagram) {
 	link, ok := l.arrival(d)
@@ -193,7 +203,7 @@ func (l *LSD) receive(now time.Time, d datagram) {
 			return // ourselves
 		}
 	}
-	if !l.limits[d.group].allow(now, addr) {
+	if !l.limits[d.group].allow(now, l.account(addr, d.from.Port())) {
 		return
 	}
 	l.mu.Lock()

@@ -119,10 +119,14 @@ func (n *nsNode) waits(t *testing.T, what string, ok func(line string) bool) str
 	for {
 		n.mu.Lock()
 		i := slices.IndexFunc(n.lines, ok)
+		var line string
+		if i >= 0 {
+			line = n.lines[i]
+		}
 		changed := n.changed
 		n.mu.Unlock()
 		if i >= 0 {
-			return n.lines[i]
+			return line
 		}
 		select {
 		case <-changed:

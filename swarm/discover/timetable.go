@@ -182,6 +182,7 @@ type limiter[K comparable] struct {
 	max         int
 	senders     map[K]*bucket
 	rest        bucket
+	swept       time.Time // when idle senders were looked for
 }
 
 func (l *limiter[K]) allow(now time.Time, from K) bool {
@@ -190,7 +191,8 @@ func (l *limiter[K]) allow(now time.Time, from K) bool {
 		if l.senders == nil {
 			l.senders = make(map[K]*bucket)
 		}
-		if len(l.senders) >= l.max {
+		if len(l.senders) >= l.max && now.Sub(l.swept).Abs() >= time.Second {
+			l.swept = now
 			l.forgetIdle(now)
 		}
 		if len(l.senders) >= l.max {
@@ -203,7 +205,8 @@ func (l *limiter[K]) allow(now time.Time, from K) bool {
 }
 
 // forgetIdle drops the senders whose bucket is full again: they are as good as
-// new. To look for them costs time, so it is done once a second at most.
+// new. To look for them costs time, so it is done once a second at most, or a
+// flood of made-up senders would buy much of it.
 func (l *limiter[K]) forgetIdle(now time.Time) {
 	full := time.Duration(l.burst / l.rate * float64(time.Second))
 	for k, b := range l.senders {
