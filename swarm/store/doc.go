@@ -61,8 +61,8 @@
 //	aside     with Force: DEST/NAME to staging/old
 //	rename    staging/new to DEST/NAME, never over anything
 //	sync      DEST
-//	record    finished: served from DEST/NAME from now on
 //	clean     the staging tree and what it holds of the old content is removed
+//	record    finished: served from DEST/NAME from now on
 //
 // Before the journal a restart finds an unfinished download and checks it. After
 // the journal [Store.Download] and [Store.Reopen] look where the content is and

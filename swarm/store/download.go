@@ -18,7 +18,7 @@ import (
 type DownloadOptions struct {
 	Force    bool                    // other content at the destination is replaced at the end
 	Meta     []byte                  // the caller's, kept in the Record; nil: as it is
-	Progress func(done, total int64) // bytes checked of what is there already; called by several goroutines
+	Progress func(done, total int64) // bytes checked of what is there already; one call at a time, hashing waits for it
 }
 
 // Download starts the download of a torrent into the directory dest, or goes on

@@ -6,13 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
-
-	"golang.org/x/sync/errgroup"
 )
-
-// manyFiles is the number of files and directories from which on the whole file
-// system is synced instead of each of them, where the system can do that.
-const manyFiles = 256
 
 // step does one step of finishing.
 func (s *Store) step(name string, act func() error) error {
@@ -131,8 +125,16 @@ func (c *Content) vouchRest(ctx context.Context) error {
 			return err
 		}
 	}
-	return &Error{Kind: ErrMismatch, Path: c.place.path(b.file), Detail: "its bytes fit the SHA-1 hashes but not the SHA-256 hashes of the torrent",
+	return &Error{Kind: ErrMismatch, Path: c.nameOf(b.file), Detail: "its bytes fit the SHA-1 hashes but not the SHA-256 hashes of the torrent",
 		Hint: "do not trust where this torrent comes from: it was made to name two different contents"}
+}
+
+// nameOf is a file's name in the torrent, for people.
+func (c *Content) nameOf(file int) string {
+	if c.t.Single() {
+		return c.t.Name
+	}
+	return filepath.Join(c.t.Name, filepath.Join(c.t.Files[file].Path...))
 }
 
 // fill makes what no piece has written: empty files, empty directories and, last,
@@ -221,93 +223,6 @@ func (p *tree) makeLink(path, target []string) error {
 		}
 	}
 	return diskError("create the symlink", filepath.Join(p.dest, rel), p.root.Symlink(text, rel))
-}
-
-// sync makes files and directories of the staging tree durable.
-func (c *Content) sync(ctx context.Context) error {
-	p := c.place.(*tree)
-	var files []int
-	for i := range c.dirty {
-		if c.dirty[i].Load() {
-			files = append(files, i)
-		}
-	}
-	dirs := c.directories()
-	done := false
-	if len(files)+len(dirs) > manyFiles {
-		d, err := p.root.Open(c.staging.name)
-		if err != nil {
-			return diskError("open", filepath.Join(p.dest, c.staging.name), err)
-		}
-		done, err = syncAll(d)
-		d.Close()
-		if err != nil {
-			return diskError("sync", p.dest, err)
-		}
-	}
-	if !done {
-		if err := c.syncEach(ctx, files, dirs); err != nil {
-			return err
-		}
-	}
-	for _, i := range files {
-		c.dirty[i].Store(false)
-	}
-	return nil
-}
-
-func (c *Content) syncEach(ctx context.Context, files []int, dirs []string) error {
-	g, gctx := errgroup.WithContext(ctx)
-	g.SetLimit(16)
-	for _, i := range files {
-		g.Go(func() error {
-			if err := gctx.Err(); err != nil {
-				return err
-			}
-			h, err := c.s.files.get(c, i, false)
-			if errors.Is(err, fs.ErrNotExist) {
-				return nil
-			}
-			if err != nil {
-				return err
-			}
-			defer c.s.files.put(h)
-			return diskError("sync", c.place.path(i), h.f.Sync())
-		})
-	}
-	for _, dir := range dirs {
-		g.Go(func() error {
-			err := c.staging.syncDir(dir)
-			if errors.Is(err, fs.ErrNotExist) {
-				return nil
-			}
-			return diskError("sync", filepath.Join(c.staging.root.Name(), dir), err)
-		})
-	}
-	return g.Wait()
-}
-
-// directories lists the staging directory and all that a complete tree has below it.
-func (c *Content) directories() []string {
-	p := c.place.(*tree)
-	seen := map[string]bool{".": true}
-	var list []string
-	add := func(dir string) {
-		for ; !seen[dir]; dir = filepath.Dir(dir) {
-			seen[dir] = true
-			list = append(list, dir)
-		}
-	}
-	add(c.staging.name)
-	for i := range c.t.Files {
-		if !c.t.Single() && !c.t.Files[i].Pad {
-			add(filepath.Dir(p.below(c.t.Files[i].Path)))
-		}
-	}
-	for _, dir := range c.t.EmptyDirs {
-		add(p.below(dir))
-	}
-	return list
 }
 
 func (c *Content) takeStamps() ([]stamp, error) {
@@ -452,82 +367,4 @@ func (c *Content) recordFinished() error {
 	c.row = w
 	c.uploaded.Add(-n)
 	return nil
-}
-
-// mend goes on where a run ended between the journal and the finished record. It
-// returns nothing when the files are not those of the journal: then they are
-// looked at like any others.
-func (d *downloader) mend(ctx context.Context) (*Content, error) {
-	c, stamps, err := d.journaled()
-	if c == nil || err != nil {
-		return nil, err
-	}
-	defer func() {
-		if c.staging != nil { // it did not get to the end
-			d.s.files.drop(c)
-			c.staging.close()
-		}
-	}()
-	if err := c.swap(stamps); err != nil {
-		return nil, err
-	}
-	c.setServed()
-	return c, ctx.Err()
-}
-
-// journaled opens the staging tree of an announced rename, if everything is as it
-// was announced, on either side of the rename.
-func (d *downloader) journaled() (*Content, []stamp, error) {
-	ih := d.t.InfoHash()
-	b, err := d.s.get(bucketStamps, ih)
-	if err != nil {
-		return nil, nil, err
-	}
-	files, err := decodeFiles(&cursor{b: b}, len(d.t.Files))
-	if err != nil {
-		d.s.log.Warn("the journal of a finished download cannot be read; its pieces are checked again", "torrent", d.t.Name, "error", err)
-		return nil, nil, nil
-	}
-	root, err := openDest(d.dest)
-	if err != nil {
-		return nil, nil, err
-	}
-	g, err := openStaging(root, ih)
-	if err != nil {
-		return nil, nil, err
-	}
-	c := d.s.newContent(d.t, *d.old)
-	c.force = d.row.Force
-	c.row.Meta = d.row.Meta
-	c.staging, c.phase = g, finishing
-	p := &tree{t: d.t, dest: d.dest, prefix: g.newPath(), writable: true, root: g.root}
-	c.place = p
-	ok, err := g.exists(p.prefix)
-	if err == nil && !ok {
-		p.prefix = d.t.Name
-		ok, err = g.exists(p.prefix)
-	}
-	if err != nil {
-		g.close()
-		return nil, nil, err
-	}
-	for i, was := range files.stamps {
-		now, detail, err := c.look(i)
-		if err != nil {
-			g.close()
-			return nil, nil, err
-		}
-		ok = ok && detail == "" && was.same(now)
-	}
-	if !ok {
-		if g.made {
-			err = g.discard()
-		}
-		g.close()
-		if err != nil {
-			return nil, nil, err
-		}
-		return nil, nil, nil
-	}
-	return c, files.stamps, nil
 }

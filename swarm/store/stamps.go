@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"math/bits"
 	"time"
 )
 
@@ -46,13 +45,6 @@ func (b bitmap) set(i int, v bool) {
 	} else {
 		b[i>>6] &^= 1 << (i & 63)
 	}
-}
-
-func (b bitmap) count() (n int) {
-	for _, w := range b {
-		n += bits.OnesCount64(w)
-	}
-	return n
 }
 
 // fileState is the durable knowledge about the files of one content.

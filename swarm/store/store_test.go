@@ -13,8 +13,8 @@ import (
 	"handful/manifest"
 )
 
-// scratch is a directory in memory where the system has one: tens of thousands of
-// files take too long to create on some disks.
+// scratch is a directory in memory where the system has one, for tests that create
+// tens of thousands of files or sync hundreds of times.
 func scratch(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/dev/shm", "store")
@@ -359,7 +359,7 @@ func TestResume(t *testing.T) {
 			t.Run(fmt.Sprintf("%s killed %v", name, killed), func(t *testing.T) {
 				r := rand.New(rand.NewPCG(2, uint64(f)))
 				dir, m, seed := publish(t, mixedTree(r), f)
-				state, dest := t.TempDir(), t.TempDir()
+				state, dest := scratch(t), scratch(t)
 				var moved int64
 				for round := 0; ; round++ {
 					s := open(t, state)

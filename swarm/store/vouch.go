@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
@@ -21,9 +22,6 @@ func (b *badFile) Error() string { return fmt.Sprintf("file %d does not verify",
 // not, and with SHA-1 only in a torrent that has nothing else. It returns a
 // *badFile for the first piece that fails. The caller does not hold io.
 func (c *Content) vouch(ctx context.Context, pieces []int, progress func(bytes int64)) error {
-	if progress == nil {
-		progress = func(int64) {}
-	}
 	whole := make(map[int]bool)
 	var list []int
 	for _, i := range pieces {
@@ -36,8 +34,7 @@ func (c *Content) vouch(ctx context.Context, pieces []int, progress func(bytes i
 	}
 	var bad atomic.Int64
 	bad.Store(int64(c.t.NumPieces()))
-	var done atomic.Int64
-	report := func(n int64) { progress(done.Add(n)) }
+	report := reporter(progress)
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(workers())
 	for _, i := range pieces {
@@ -75,6 +72,21 @@ func (c *Content) vouch(ctx context.Context, pieces []int, progress func(bytes i
 		report(c.t.Files[f].Length)
 	}
 	return nil
+}
+
+// reporter sums up bytes for progress, one call at a time.
+func reporter(progress func(bytes int64)) func(n int64) {
+	if progress == nil {
+		return func(int64) {}
+	}
+	var mu sync.Mutex
+	var done int64
+	return func(n int64) {
+		mu.Lock()
+		defer mu.Unlock()
+		done += n
+		progress(done)
+	}
 }
 
 func lower(v *atomic.Int64, to int64) {
