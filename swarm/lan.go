@@ -44,9 +44,9 @@ func newLAN(n *Node) (*lan, error) {
 		},
 	}
 	if f := n.cfg.OnOffer; f != nil {
-		cfg.OnOffer = func(b []byte, from netip.AddrPort, _ string) {
+		cfg.OnOffer = func(b []byte, from netip.AddrPort, ifname string) {
 			if o, err := discover.ParseOffer(b); err == nil {
-				f(o, from)
+				f(o, from, ifname)
 			}
 		}
 	}

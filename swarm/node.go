@@ -46,7 +46,7 @@ type Config struct {
 	// OnEvent is called from the node's loop and must not block or call the node.
 	OnEvent func(Event)
 	// OnOffer is called with what others on the link have on offer; it must not block.
-	OnOffer func(offer discover.Offer, from netip.AddrPort)
+	OnOffer func(offer discover.Offer, from netip.AddrPort, ifname string)
 	Logger  *slog.Logger
 	Now     func() time.Time
 	Rand    *rand.Rand // used by the loop only
@@ -133,6 +133,9 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 	go n.loop()
 	return n, nil
 }
+
+// Closed is closed when the node begins to close.
+func (n *Node) Closed() <-chan struct{} { return n.ctx.Done() }
 
 // Port returns the TCP port on which the node is reached.
 func (n *Node) Port() uint16 { return n.front.addrPort().Port() }

@@ -75,14 +75,23 @@ type meta struct {
 	Path      string `json:"path,omitempty"`      // of the source
 }
 
+func parseMeta(b []byte) (m meta, err error) {
+	if len(b) == 0 {
+		return m, nil
+	}
+	if err := json.Unmarshal(b, &m); err != nil {
+		return m, fmt.Errorf("what was remembered beside it: %w", err)
+	}
+	return m, nil
+}
+
 // describe adds what a record's Meta tells.
 func describe(item *console.Item, b []byte) error {
 	if len(b) == 0 {
 		return nil
 	}
-	var m meta
-	d := json.NewDecoder(bytes.NewReader(b))
-	if err := d.Decode(&m); err != nil {
+	m, err := parseMeta(b)
+	if err != nil {
 		return err
 	}
 	item.Channel, item.Writer, item.Index, item.Title, item.Published = m.Channel, m.Writer, m.Index, m.Title, m.Published

@@ -2,20 +2,230 @@ package main
 
 import (
 	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
 
+	"handful/signing"
+	"handful/signing/keyfile"
+	"handful/swarm"
 	"handful/swarm/console"
+	"handful/swarm/publish"
+	"handful/swarm/store"
 )
+
+// running is the node of this process and the holder of its state directory.
+type running struct {
+	offline
+	app   *console.App
+	node  *swarm.Node
+	since time.Time
+
+	mu         sync.Mutex
+	publishers map[signing.ID]*publish.Publisher
+	items      map[string]*swarm.Item // by infohash, hex
+	publishing sync.Mutex             // one at a time: two of the same must not race
+}
 
 // openNode starts a node that holds the state directory, with the options of
 // a.Node and the log a.Log.
-func openNode(context.Context, *console.App, string) (node, error) {
-	return nil, &console.Fault{Code: console.Failed, Message: "this build has no node"}
+func openNode(ctx context.Context, a *console.App, stateDir string) (node, error) {
+	s, err := store.Open(stateDir, store.Options{Logger: a.Log()})
+	if err != nil {
+		return nil, err
+	}
+	cfg := a.Node.Config(a)
+	cfg.Tracker = true
+	n, err := swarm.Start(ctx, cfg)
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return newRunning(a, stateDir, s, n), nil
 }
 
-// runTry publishes path from a node of its own and fetches it with peers others,
-// all on loopback, each with a state directory below dir and host sharing off. It
-// reports progress, and a TryPeer for every peer that has verified everything, and
-// returns when all have, with Bytes, Origin and Seconds set.
-func runTry(context.Context, *console.App, string, string, int, console.Stay, func(console.Line)) (console.TryTotal, error) {
-	return console.TryTotal{}, &console.Fault{Code: console.Failed, Message: "this build has no node"}
+func newRunning(a *console.App, stateDir string, s *store.Store, n *swarm.Node) *running {
+	return &running{
+		offline: offline{dir: stateDir, store: s}, app: a, node: n, since: a.Env.Now(),
+		publishers: make(map[signing.ID]*publish.Publisher),
+		items:      make(map[string]*swarm.Item),
+	}
+}
+
+// Close stops the node; everything is kept for the next one.
+func (r *running) Close() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var err error
+	for _, p := range r.publishers {
+		err = errors.Join(err, p.Close())
+	}
+	return errors.Join(err, r.node.Close(), r.store.Close())
+}
+
+func (r *running) Listening() console.Listening { return console.ListeningOf(r.node, true) }
+
+// Status adds to what the store remembers what the node moves.
+func (r *running) Status(ctx context.Context) (console.Status, []console.Item, error) {
+	status, items, err := r.offline.Status(ctx)
+	status.Node, status.PID = "serve", os.Getpid()
+	l := r.Listening()
+	status.Addr, status.Tracker, status.Since = l.Addr, l.Tracker, r.since.Format(time.RFC3339)
+	for i := range items {
+		it := r.item(items[i].Infohash)
+		if it == nil {
+			continue
+		}
+		s := it.Snapshot()
+		items[i].Moving(s)
+		items[i].Uploaded += s.Uploaded
+		status.Uploaded += s.Uploaded
+		status.Peers += len(s.Peers)
+		status.DownRate += int64(s.DownRate)
+		status.UpRate += int64(s.UpRate)
+	}
+	return status, items, err
+}
+
+func (r *running) item(infohash string) *swarm.Item {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.items[infohash]
+}
+
+// Seed waits while a torrent is seeded.
+func (r *running) Seed(ctx context.Context, infohash string, stay console.Stay, report func(console.Progress)) error {
+	it := r.item(infohash)
+	if it == nil {
+		return fmt.Errorf("%s: %w", infohash, store.ErrNotFound)
+	}
+	return console.AwaitSeeding(ctx, it, stay, nil, report)
+}
+
+// Serve seeds everything that was published.
+func (r *running) Serve(ctx context.Context, report func(console.Line)) error {
+	records, err := r.store.Load()
+	if err != nil {
+		report(console.Warning{Message: err.Error()})
+	}
+	for _, rec := range records {
+		if err := r.serveOne(ctx, rec); err != nil {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			report(console.Warning{Message: fmt.Sprintf("%s is not seeded: %v", rec.Name, err)})
+		}
+	}
+	ids, err := keyfile.List(keysDir(r.dir))
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		if _, err := r.publisher(ctx, id, console.Peering{}, false); err != nil {
+			report(console.Warning{Message: fmt.Sprintf("channel %s is not served: %v", id, err)})
+		}
+	}
+	return r.watch(ctx, report)
+}
+
+// watch reports what moves, and what is no longer seeded.
+func (r *running) watch(ctx context.Context, report func(console.Line)) error {
+	t := time.NewTicker(time.Second)
+	defer t.Stop()
+	told := make(map[string]bool)
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-t.C:
+		}
+		var sum console.Progress
+		snap := r.node.Snapshot()
+		for _, s := range snap.Items {
+			sum.Done += s.Done
+			sum.Total += s.Bytes
+			sum.UpRate += int64(s.UpRate)
+			sum.DownRate += int64(s.DownRate)
+			sum.Peers += len(s.Peers)
+			if h := s.Infohash.String(); s.Err != nil && !told[h] {
+				told[h] = true
+				report(console.Warning{Message: fmt.Sprintf("%s is no longer seeded: %v", s.Name, s.Err)})
+			}
+		}
+		report(sum)
+	}
+}
+
+// serveOne puts what was published before into the node.
+func (r *running) serveOne(ctx context.Context, rec store.Record) error {
+	hash := hex.EncodeToString(rec.InfoHash[:])
+	if r.item(hash) != nil {
+		return nil
+	}
+	m, err := parseMeta(rec.Meta)
+	if err != nil {
+		return err
+	}
+	if m.Channel == "" {
+		// A crash between hashing and signing: it was never published.
+		return r.store.Forget(rec.InfoHash)
+	}
+	c, err := r.store.Reopen(ctx, rec)
+	if err != nil {
+		return err
+	}
+	return r.add(hash, swarm.Spec{Content: c, Origin: true})
+}
+
+func (r *running) add(hash string, spec swarm.Spec) error {
+	it, err := r.node.Add(spec)
+	if err != nil {
+		return errors.Join(err, spec.Content.Close())
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.items[hash] = it
+	return nil
+}
+
+// publisher returns the running publisher of a channel.
+func (r *running) publisher(ctx context.Context, id signing.ID, with console.Peering, fresh bool) (*publish.Publisher, error) {
+	r.mu.Lock()
+	p := r.publishers[id]
+	r.mu.Unlock()
+	if p != nil {
+		return p, nil
+	}
+	keys, err := keyfile.Open(keysDir(r.dir), id)
+	if err != nil {
+		return nil, err
+	}
+	peers, err := r.resolve(ctx, with)
+	if err != nil {
+		return nil, err
+	}
+	p, err = publish.Open(ctx, publish.Config{
+		Node: r.node, Keys: keys, Dir: filepath.Join(r.dir, "logs", id.String(), signing.MainWriter), New: fresh,
+		Peers: peers, Trackers: with.Trackers, Logger: r.app.Log(), Now: r.app.Env.Now,
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.publishers[id] = p
+	return p, nil
+}
+
+// resolve looks up the peers that were named. What leads nowhere is a warning.
+func (r *running) resolve(ctx context.Context, with console.Peering) ([]netip.AddrPort, error) {
+	peers, err := console.Resolve(ctx, with.Peers, r.app.Node.LANOnly)
+	if err != nil {
+		r.app.Out().Print(console.Warning{Message: err.Error()})
+	}
+	return peers, context.Cause(ctx)
 }

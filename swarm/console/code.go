@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"syscall"
 
 	"handful/swarm/store"
 )
@@ -150,6 +151,8 @@ func explain(err error) (ExitCode, string) {
 // explainSystem knows the errors of the operating system.
 func explainSystem(err error) (ExitCode, string) {
 	switch {
+	case errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.EISDIR):
+		return NoSpace, "a file stands where a directory is needed, or the other way round: choose another path"
 	case errors.Is(err, fs.ErrNotExist):
 		return NotFound, "check the path"
 	case errors.Is(err, fs.ErrPermission), isReadOnly(err):

@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	lockPatience = 10 * time.Second // for a node that starts or stops
+	lockPatience = 5 * time.Second // for a node that starts or stops
 	lockPoll     = 50 * time.Millisecond
 )
 
@@ -80,15 +80,15 @@ func withHeld[N io.Closer](ctx context.Context, a *App, use func(context.Context
 func openOrForward[N any](ctx context.Context, a *App, dir string, open func(context.Context, string) (N, error)) (n N, err error) {
 	deadline := time.NewTimer(lockPatience)
 	defer deadline.Stop()
+	if err := ensureDir(dir); err != nil {
+		return n, err
+	}
 	for {
 		code, err := Forward(ctx, dir, a.request(), a.Env.Stdin, a.Env.Stdout, a.Env.Stderr)
 		if err == nil {
 			return n, forwarded{code}
 		}
 		if !errors.Is(err, ErrNoHolder) {
-			return n, err
-		}
-		if err := ensureDir(dir); err != nil {
 			return n, err
 		}
 		n, err = open(ctx, dir)

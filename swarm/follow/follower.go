@@ -518,3 +518,21 @@ func (e ears) Page(_ channel.Peer, writer string, page signing.Page) {
 		}
 	})
 }
+
+// Spec returns what fetches the content of the entry; ok is false when it has
+// none. Open is left to the caller.
+func (f Found) Spec() (spec swarm.Spec, ok bool) {
+	var sum [32]byte
+	switch e := f.Entry.(type) {
+	case manifest.Media:
+		sum = e.InfoSum
+		spec.Infohash, spec.Name = swarm.Infohash(e.InfoHash()), e.Name
+	case manifest.Release:
+		sum = e.InfoSum
+		spec.Infohash, spec.Name = swarm.Infohash(e.InfoHash()), e.Version
+	default:
+		return spec, false
+	}
+	spec.InfoSum = &sum
+	return spec, true
+}

@@ -74,6 +74,7 @@ type Log struct {
 	intent      signing.Head // the text of intentFile; Origin is "" when there is none
 	signed      signing.Head // headFile as it is on disk; Raw is nil when there is none that verifies
 	network     signing.Head // verified; Raw is nil when there is none
+	caughtUp    int64        // the log is known to be the network's tree up to this entry
 	unconfirmed bool
 	broken      error // a step failed: what is on disk is read again before the next
 }
@@ -158,6 +159,7 @@ func (l *Log) load() error {
 	if l.unconfirmed = err == nil; err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
+	l.caughtUp = 0
 	l.broken = nil
 	return nil
 }

@@ -40,7 +40,7 @@ func (l *Log) ObserveHead(raw []byte) error {
 		if err := durable.WriteFile(l.fs, l.path(networkFile), raw); err != nil {
 			return l.fails(fmt.Errorf("log %s: keep the network's head: %w", l.dir, err))
 		}
-		l.network = h
+		l.network, l.caughtUp = h, 0
 	}
 	return verdict
 }
@@ -66,8 +66,12 @@ func (l *Log) adopt(h signing.Head) error {
 func (l *Log) CatchUpFrom() int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return min(l.floor(), l.log.Size())
+	return l.from()
 }
+
+// from is where the next page must begin at the latest. Below the floor nothing can
+// have been displaced; behind it entries may be unsigned ones that never went out.
+func (l *Log) from() int64 { return max(l.caughtUp, min(l.floor(), l.log.Size())) }
 
 // CatchUp appends what the network has and the log has not, from a page towards the
 // head of [Log.Network] that begins at or before CatchUpFrom. Entries of the log that
@@ -91,6 +95,7 @@ func (l *Log) CatchUp(p signing.Page) (displaced [][]byte, err error) {
 		return nil, err
 	}
 	if !differs && at < l.log.Size() {
+		l.caughtUp = at
 		return nil, nil // nothing new
 	}
 	for i := at; i < l.log.Size(); i++ {
@@ -108,6 +113,7 @@ func (l *Log) CatchUp(p signing.Page) (displaced [][]byte, err error) {
 			return displaced, err
 		}
 	}
+	l.caughtUp = l.log.Size()
 	if l.contradicts(l.network) == nil {
 		return displaced, l.adopt(l.network)
 	}
@@ -139,7 +145,7 @@ func (l *Log) sameUntil(p signing.Page) (at int64, differs bool, err error) {
 		if p.First <= l.floor() && p.First <= l.log.Size() {
 			return 0, false, fmt.Errorf("log %s: catch up: %w: the network's first %d entries are others", l.dir, signing.ErrFork, p.First)
 		}
-		return 0, false, fmt.Errorf("log %s: catch up: a page from entry %d on, but one from %d on is needed", l.dir, p.First, min(l.floor(), l.log.Size()))
+		return 0, false, fmt.Errorf("log %s: catch up: a page from entry %d on, but one from %d on is needed", l.dir, p.First, l.from())
 	}
 	at = p.First
 	for ; at < l.log.Size() && at-p.First < int64(len(p.Entries)); at++ {

@@ -1,0 +1,259 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"handful/manifest"
+	"handful/signing"
+	"handful/signing/keyfile"
+	"handful/swarm"
+	"handful/swarm/console"
+	"handful/swarm/publish"
+	"handful/swarm/store"
+)
+
+// maxHints is how many of this node's addresses a link names.
+const maxHints = 4
+
+// channel returns the channel that a name means, made at its first use.
+func (r *running) channel(name string) (id signing.ID, fresh bool, err error) {
+	id, err = findChannel(r.dir, name)
+	if err == nil || !errors.Is(err, keyfile.ErrNotFound) {
+		return id, false, err
+	}
+	if _, notName := signing.ParseID(name); notName == nil {
+		return id, false, err // an id whose keys are not here
+	}
+	keys, err := keyfile.Create(keysDir(r.dir), keyfile.Options{Title: name, Now: r.app.Env.Now(), Rand: rand.Reader})
+	if err != nil {
+		return id, false, err
+	}
+	return keys.ID, true, nameChannel(r.dir, name, keys.ID)
+}
+
+// Publish hashes, remembers, seeds, and signs, in this order: a crash on the way
+// leaves nothing published, or everything.
+func (r *running) Publish(ctx context.Context, req publishRequest, report func(console.Progress)) (out console.Published, err error) {
+	r.publishing.Lock()
+	defer r.publishing.Unlock()
+	t, src, err := manifest.Build(ctx, req.Paths, manifest.BuildOptions{
+		Format: req.Format, PieceLength: req.PieceLength,
+		Progress: func(done, total int64) { report(console.Progress{Stage: "hash", Done: done, Total: total}) },
+	})
+	if err != nil {
+		return out, err
+	}
+	id, fresh, err := r.channel(req.Channel)
+	if err != nil {
+		return out, err
+	}
+	p, err := r.publisher(ctx, id, req.Peering, fresh)
+	if err != nil {
+		return out, err
+	}
+	m, err := r.seedAndSign(ctx, p, t, src, req)
+	if err != nil {
+		return out, err
+	}
+	return r.published(t, m, req)
+}
+
+// seedAndSign puts the torrent into the node and the entry into the log, unless
+// both were done before.
+func (r *running) seedAndSign(ctx context.Context, p *publish.Publisher, t *manifest.Torrent, src []manifest.Source, req publishRequest) (m meta, err error) {
+	ih := t.InfoHash()
+	hash := hex.EncodeToString(ih[:])
+	m = meta{Channel: p.ID().String(), Writer: signing.MainWriter, Index: -1, Title: req.Title, Path: req.Paths[0]}
+	if it := r.item(hash); it != nil {
+		if it.Snapshot().State != swarm.StateFailed {
+			return r.sign(p, t, m, it, nil)
+		}
+		if err := r.take(hash); err != nil { // its source had changed, and is hashed anew
+			return m, err
+		}
+	}
+	c, err := r.store.Seed(t, src, store.SeedOptions{Origin: true})
+	if err != nil {
+		return m, err
+	}
+	peers, err := r.resolve(ctx, req.Peering)
+	if err != nil {
+		return m, errors.Join(err, c.Close())
+	}
+	if err := r.add(hash, swarm.Spec{Content: c, Origin: true, Peers: peers, Trackers: req.Trackers}); err != nil {
+		return m, err
+	}
+	return r.sign(p, t, m, r.item(hash), c)
+}
+
+// sign appends the entry and remembers where it stands. The same torrent under the
+// same title is not signed twice.
+func (r *running) sign(p *publish.Publisher, t *manifest.Torrent, m meta, it *swarm.Item, c *store.Content) (meta, error) {
+	select {
+	case <-it.Done():
+	case <-r.node.Closed():
+		return m, swarm.ErrClosed
+	}
+	if err := it.Err(); err != nil {
+		return m, err
+	}
+	index, when, err := findEntry(p.Log(), t, m.Title)
+	if err != nil {
+		return m, err
+	}
+	if index < 0 {
+		now := r.app.Env.Now()
+		entry := manifest.Media{Head: manifest.Header{Time: now.UnixMilli()}, InfoSum: t.InfoSum(), Name: t.Name, Size: t.Length(), Title: m.Title}
+		entry.InfoHashV1, entry.HasV1 = t.InfoHashV1()
+		if index, err = p.Publish(entry.Bytes()); err != nil {
+			return m, err
+		}
+		when = now
+	}
+	m.Index, m.Published = index, when.Format(time.RFC3339)
+	m.Link = r.link(m, t, nil).String()
+	b, err := json.Marshal(m)
+	if err != nil {
+		return m, err
+	}
+	if c == nil {
+		return m, nil
+	}
+	return m, c.Annotate(true, b)
+}
+
+// findEntry looks for an entry that publishes the same torrent and was not
+// withdrawn; the index is -1 if there is none.
+func findEntry(log *publish.Log, t *manifest.Torrent, title string) (int64, time.Time, error) {
+	withdrawn := make(map[int64]bool)
+	for i := log.Size() - 1; i >= 0; i-- {
+		raw, err := log.Entry(i)
+		if err != nil {
+			return -1, time.Time{}, err
+		}
+		entry, err := manifest.ParseEntry(raw)
+		if err != nil {
+			continue // of a later version
+		}
+		switch e := entry.(type) {
+		case manifest.Delete:
+			withdrawn[e.Index] = true
+		case manifest.Media:
+			if e.InfoSum == t.InfoSum() && e.Title == title && !withdrawn[i] {
+				return i, time.UnixMilli(e.Head.Time), nil
+			}
+		}
+	}
+	return -1, time.Time{}, nil
+}
+
+// link makes the link of an entry. Hints name where this node is reached.
+func (r *running) link(m meta, t *manifest.Torrent, trackers []string) signing.Link {
+	id, _ := signing.ParseID(m.Channel)
+	l := signing.Link{ID: id, Writer: m.Writer, Index: m.Index, Name: t.Name, Trackers: trackers}
+	for _, a := range r.node.Addrs()[:min(maxHints, len(r.node.Addrs()))] {
+		l.Peers = append(l.Peers, a.String())
+	}
+	return l
+}
+
+// published writes the torrent file and says what was published.
+func (r *running) published(t *manifest.Torrent, m meta, req publishRequest) (out console.Published, err error) {
+	link := r.link(m, t, req.Trackers)
+	ih := t.InfoHash()
+	out = console.Published{
+		Channel: m.Channel, Writer: m.Writer, Index: m.Index, Link: link.String(),
+		Infohash: hex.EncodeToString(ih[:]), Bytes: t.Length(), Files: countFiles(t),
+	}
+	if v2, ok := t.InfoHashV2(); ok {
+		out.InfohashV2 = hex.EncodeToString(v2[:])
+	}
+	var trackers []string
+	for _, a := range link.Peers {
+		trackers = append(trackers, "http://"+a+"/announce")
+	}
+	trackers = append(trackers, req.Trackers...)
+	out.Magnet = t.Magnet(trackers, link.Peers)
+	t.Trackers = trackers
+	dir := filepath.Join(r.dir, "torrents")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return out, fmt.Errorf("torrent file: %w", err)
+	}
+	out.Torrent = filepath.Join(dir, out.Infohash+".torrent")
+	if err := os.WriteFile(out.Torrent, t.Bytes(), 0o666); err != nil {
+		return out, fmt.Errorf("torrent file: %w", err)
+	}
+	return out, nil
+}
+
+// take removes an item from the node; its record stays.
+func (r *running) take(hash string) error {
+	r.mu.Lock()
+	it := r.items[hash]
+	delete(r.items, hash)
+	r.mu.Unlock()
+	if it == nil {
+		return nil
+	}
+	return it.Remove()
+}
+
+// Withdraw signs that an entry is withdrawn, and stops seeding it.
+func (r *running) Withdraw(ctx context.Context, channel, which, reason string) (out console.Withdrawn, err error) {
+	records, err := r.store.Load()
+	if err != nil && len(records) == 0 {
+		return out, err
+	}
+	want, _ := findChannel(r.dir, channel)
+	for _, rec := range records {
+		item, err := r.offline.item(rec)
+		if err != nil {
+			return out, err
+		}
+		if !matches(item, which, r.app.Env.Path(which)) && !sameEntry(item, which) {
+			continue
+		}
+		if item.Channel != want.String() && which != item.Infohash && !sameEntry(item, which) {
+			continue
+		}
+		return r.withdraw(ctx, rec, item, reason)
+	}
+	return out, fmt.Errorf("withdraw %q: nothing like that was published: %w", which, store.ErrNotFound)
+}
+
+// sameEntry tells whether a link, whatever its hints, names the item.
+func sameEntry(item console.Item, which string) bool {
+	l, err := signing.ParseLink(which)
+	return err == nil && l.ID.String() == item.Channel && l.Writer == item.Writer && l.Index == item.Index
+}
+
+func (r *running) withdraw(ctx context.Context, rec store.Record, item console.Item, reason string) (out console.Withdrawn, err error) {
+	id, err := signing.ParseID(item.Channel)
+	if err != nil {
+		return out, err
+	}
+	p, err := r.publisher(ctx, id, console.Peering{}, false)
+	if err != nil {
+		return out, err
+	}
+	entry := manifest.Delete{Head: manifest.Header{Time: r.app.Env.Now().UnixMilli()}, Index: item.Index, Reason: reason}
+	index, err := p.Publish(entry.Bytes())
+	if err != nil {
+		return out, err
+	}
+	if err := r.take(item.Infohash); err != nil {
+		return out, err
+	}
+	if err := r.store.Forget(rec.InfoHash); err != nil {
+		return out, err
+	}
+	return console.Withdrawn{Link: item.Link, Name: item.Name, Index: index, Reason: reason}, nil
+}

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"crypto/rand"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"handful/signing/keyfile"
+	"handful/swarm/console"
+	"handful/swarm/store"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"seed": main})
+}
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("HOME", env.WorkDir)
+			env.Setenv("HANDFUL_STATE_DIR", filepath.Join(env.WorkDir, "state"))
+			return nil
+		},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"exits":   exits,
+			"channel": makeChannel,
+			"lock":    lock,
+		},
+	})
+}
+
+// exits CODE COMMAND… runs a command and wants its exit code.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits CODE COMMAND...")
+	}
+	err := ts.Exec(args[1], args[2:]...)
+	got := "0"
+	if err != nil {
+		exit, ok := err.(interface{ ExitCode() int })
+		if !ok {
+			ts.Fatalf("%v", err)
+		}
+		got = fmt.Sprint(exit.ExitCode())
+	}
+	if got != args[0] {
+		ts.Fatalf("%q ended with %s, want %s", args[1:], got, args[0])
+	}
+}
+
+// channel NAME makes a channel as publishing in it does.
+func makeChannel(ts *testscript.TestScript, _ bool, args []string) {
+	state := filepath.Join(ts.Getenv("HANDFUL_STATE_DIR"), "seed")
+	ts.Check(os.MkdirAll(state, 0o700))
+	keys, err := keyfile.Create(keysDir(state), keyfile.Options{Title: args[0], Now: time.Now(), Rand: rand.Reader})
+	ts.Check(err)
+	ts.Check(nameChannel(state, args[0], keys.ID))
+	ts.Setenv("ID", keys.ID.String())
+}
+
+// lock holds the state directory until the script ends, and answers nobody.
+func lock(ts *testscript.TestScript, _ bool, _ []string) {
+	s, err := store.Open(filepath.Join(ts.Getenv("HANDFUL_STATE_DIR"), "seed"), store.Options{})
+	ts.Check(err)
+	ts.Defer(func() { s.Close() })
+}
+
+// A command takes a path's place: none is added by accident. (Help comes when a
+// command line is run.)
+func TestVerbs(t *testing.T) {
+	env, err := console.OSEnv("seed")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "completion key ls man publish serve status try version withdraw"
+	got := ""
+	for _, cmd := range tree(env).Root.Commands() {
+		got += " " + cmd.Name()
+	}
+	if got != " "+want {
+		t.Errorf("commands are%s, want %s", got, want)
+	}
+}
