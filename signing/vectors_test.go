@@ -214,3 +214,29 @@ func TestVectorsOpenSSL(t *testing.T) {
 		}
 	}
 }
+
+// TestDocExample keeps the worked example of the package documentation true.
+func TestDocExample(t *testing.T) {
+	doc, err := os.ReadFile("doc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := testRoot(t)
+	l := testLog(t, root, testTime)
+	for _, e := range vectorEntries() {
+		if _, err := l.Append(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.head = Head{}
+	signLog(t, l, testTime.Add(120*time.Second))
+	u := updateFor(t, l, 2)
+	quoted := "//\t" + strings.ReplaceAll(strings.TrimSuffix(string(l.Head().Raw), "\n"), "\n", "\n//\t") + "\n"
+	quoted = strings.ReplaceAll(quoted, "//\t\n", "//\n")
+	for _, want := range []string{quoted, "handful:" + root.ID().String(), fmt.Sprintf("update of %d bytes", len(u.Bytes())),
+		fmt.Sprintf("1:c %d:<the head> 1:e l %d:%s e 1:n i2e 1:r i1e e", len(u.Head), len(u.Entries[0]), u.Entries[0])} {
+		if !bytes.Contains(doc, []byte(want)) {
+			t.Errorf("doc.go does not say\n%s", want)
+		}
+	}
+}
