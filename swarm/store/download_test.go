@@ -225,6 +225,60 @@ func TestDamagedStaging(t *testing.T) {
 	sameTrees(t, dir, finish(t, c))
 }
 
+// TestUnknownStaysUnknown closes a download properly before it was checked.
+func TestUnknownStaysUnknown(t *testing.T) {
+	r := rand.New(rand.NewPCG(27, 1))
+	_, m, seed := publish(t, mixedTree(r), manifest.FormatHybrid)
+	state, dest := t.TempDir(), t.TempDir()
+	s := open(t, state)
+	moved := fetch(t, r, seed, download(t, s, copyOf(t, m), dest, DownloadOptions{}), m.NumPieces()/2)
+	s.kill()
+	for range 2 {
+		s = open(t, state)
+		download(t, s, copyOf(t, m), dest, DownloadOptions{})
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	moved += fetch(t, r, seed, download(t, open(t, state), copyOf(t, m), dest, DownloadOptions{}), -1)
+	if moved != m.Length() {
+		t.Errorf("moved %d of %d", moved, m.Length())
+	}
+}
+
+// TestBitmapWithdrawn has a power cut lose the mtime of a write, but not its bytes.
+func TestBitmapWithdrawn(t *testing.T) {
+	r := rand.New(rand.NewPCG(28, 1))
+	_, m, seed := publish(t, map[string]node{"a": {data: random(r, 300_000)}}, manifest.FormatHybrid)
+	state, dest := t.TempDir(), t.TempDir()
+	s := open(t, state)
+	c := download(t, s, copyOf(t, m), dest, DownloadOptions{})
+	fetch(t, r, seed, c, -1)
+	path := c.place.path(0)
+	s.Close()
+	fi, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, state)
+	c = download(t, s, copyOf(t, m), dest, DownloadOptions{})
+	if complete, known := c.State(0); !complete || !known {
+		t.Fatal("not believed after a proper close")
+	}
+	c.SetComplete(0, false)
+	if _, err := c.WritePiece([]byte("half a piece"), 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	s.kill()
+	if err := os.Chtimes(path, fi.ModTime(), fi.ModTime()); err != nil {
+		t.Fatal(err)
+	}
+	c = download(t, open(t, state), copyOf(t, m), dest, DownloadOptions{})
+	if _, known := c.State(0); known {
+		t.Error("a bitmap is believed that was made before the last write")
+	}
+}
+
 func TestRanges(t *testing.T) {
 	r := rand.New(rand.NewPCG(14, 1))
 	_, m, seed := publish(t, mixedTree(r), manifest.FormatV1)

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -116,7 +117,13 @@ func finishKilled(t *testing.T, k finishCase) {
 	if err != nil || len(records) != 1 {
 		t.Fatalf("%v, %v", records, err)
 	}
-	if c, err = s.Reopen(t.Context(), records[0]); err != nil {
+	announced := k.after && slices.Index(steps, k.step) >= slices.Index(steps, "journal")
+	if announced { // then nothing has to be hashed again
+		c = download(t, s, copyOf(t, k.m), dest, DownloadOptions{Progress: func(int64, int64) { t.Error("the content is hashed again") }})
+		if got := c.Record().Kind; got != Finished {
+			t.Errorf("not finished by the restart: %v", got)
+		}
+	} else if c, err = s.Reopen(t.Context(), records[0]); err != nil {
 		t.Fatal(err)
 	}
 	if moved := fetch(t, k.r, k.seed, c, -1); moved != 0 {
@@ -276,4 +283,35 @@ func TestSwapInTheWay(t *testing.T) {
 	s.fault = nil
 	sameTrees(t, dir, finish(t, c))
 	readAll(t, seed, c)
+}
+
+// TestAsideAndStateLost loses the journal with the state, while what was replaced
+// has no place but the staging tree.
+func TestAsideAndStateLost(t *testing.T) {
+	r := rand.New(rand.NewPCG(29, 1))
+	dir, m, seed := publish(t, mixedTree(r), manifest.FormatHybrid)
+	dest, old := t.TempDir(), map[string]node{"old": {data: []byte("old")}}
+	plant(t, filepath.Join(dest, "tree"), old)
+	s := open(t, t.TempDir())
+	c := download(t, s, copyOf(t, m), dest, DownloadOptions{Force: true})
+	fetch(t, r, seed, c, -1)
+	killAt(s, "aside", true)
+	dies(t, s, func() { c.Finish(t.Context()) })
+	if _, err := os.Lstat(filepath.Join(dest, "tree")); err == nil {
+		t.Fatal("nothing was moved aside")
+	}
+
+	s = open(t, t.TempDir())
+	c = download(t, s, copyOf(t, m), dest, DownloadOptions{})
+	if b, err := os.ReadFile(filepath.Join(dest, "tree", "old")); err != nil || string(b) != "old" {
+		t.Fatalf("what was there is not back: %q, %v", b, err)
+	}
+	if moved := fetch(t, r, seed, c, -1); moved != 0 {
+		t.Errorf("%d bytes were fetched again", moved)
+	}
+	if _, err := c.Finish(t.Context()); !errors.Is(err, ErrExists) {
+		t.Errorf("replaced without being asked to: %v", err)
+	}
+	c.Close()
+	sameTrees(t, dir, finish(t, download(t, s, copyOf(t, m), dest, DownloadOptions{Force: true})))
 }
