@@ -1,6 +1,7 @@
 package signing
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -10,7 +11,6 @@ import (
 	"encoding/hex"
 	"encoding/pem"
 	"errors"
-	"math/big"
 	"strings"
 	"testing"
 	"time"
@@ -151,10 +151,10 @@ func TestRootWithBase(t *testing.T) {
 // TestRootWithOtherKeys has an ECDSA key that counts, and one of an unknown kind that
 // does not.
 func TestRootWithOtherKeys(t *testing.T) {
-	curve := elliptic.P256()
-	d := new(big.Int).SetBytes(sha256.New().Sum([]byte("test key"))[:31])
-	key := &ecdsa.PrivateKey{D: d, PublicKey: ecdsa.PublicKey{Curve: curve}}
-	key.X, key.Y = curve.ScalarBaseMult(d.Bytes())
+	key, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), bytes.Repeat([]byte{4}, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
 	der, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
 	if err != nil {
 		t.Fatal(err)
