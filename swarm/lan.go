@@ -36,7 +36,7 @@ func newLAN(n *Node) (*lan, error) {
 		return l, nil
 	}
 	cfg := discover.LSDConfig{
-		Interfaces: n.cfg.Interfaces,
+		Interfaces: l.listening(),
 		Logger:     n.log,
 		Now:        n.cfg.Now,
 		OnPeer: func(ih [20]byte, ap netip.AddrPort, _ string) {
@@ -56,6 +56,22 @@ func newLAN(n *Node) (*lan, error) {
 	}
 	l.lsd = lsd
 	return l, nil
+}
+
+// listening returns the interfaces on which to announce: not those where nobody
+// could connect, because the node listens on loopback only.
+func (l *lan) listening() []string {
+	names := l.node.cfg.Interfaces
+	links := l.links.Load()
+	if len(names) > 0 || !l.node.front.addrPort().Addr().IsLoopback() {
+		return names
+	}
+	for _, link := range *links {
+		if link.Loopback {
+			names = append(names, link.Name)
+		}
+	}
+	return names
 }
 
 func (l *lan) scan() error {

@@ -2,12 +2,334 @@ package main
 
 import (
 	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
 
+	"handful/manifest"
+	"handful/signing"
+	"handful/swarm"
 	"handful/swarm/console"
+	"handful/swarm/discover"
+	"handful/swarm/follow"
+	"handful/swarm/store"
 )
+
+// running is the node of this process and the holder of its state directory.
+type running struct {
+	offline
+	app   *console.App
+	node  *swarm.Node
+	since time.Time
+
+	mu        sync.Mutex
+	followers map[signing.ID]*follow.Follower
+	items     map[string]*fetching // by infohash, hex
+	offers    map[int]func(discover.Offer, netip.AddrPort, string)
+	listeners int // number of the next of offers
+}
+
+// fetching is one torrent in the node. ready is closed when item is set.
+type fetching struct {
+	item  *swarm.Item
+	dest  string
+	began time.Time
+}
 
 // openNode starts a node that holds the state directory, with the options of
 // a.Node and the log a.Log.
-func openNode(context.Context, *console.App, string) (node, error) {
-	return nil, &console.Fault{Code: console.Failed, Message: "this build has no node"}
+func openNode(ctx context.Context, a *console.App, stateDir string) (node, error) {
+	s, err := store.Open(stateDir, store.Options{Logger: a.Log()})
+	if err != nil {
+		return nil, err
+	}
+	r := &running{
+		offline: offline{dir: stateDir, store: s}, app: a, since: a.Env.Now(),
+		followers: make(map[signing.ID]*follow.Follower),
+		items:     make(map[string]*fetching),
+		offers:    make(map[int]func(discover.Offer, netip.AddrPort, string)),
+	}
+	cfg := a.Node.Config(a)
+	cfg.OnOffer = r.offered
+	cfg.OnEvent = r.happened
+	if r.node, err = swarm.Start(ctx, cfg); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return r, nil
+}
+
+// happened tells the user what a node met. It is called from the node's loop.
+func (r *running) happened(ev swarm.Event) {
+	if ev.Kind == swarm.EventBanned {
+		r.app.Out().Print(console.Warning{Message: fmt.Sprintf("%s sent wrong bytes of piece %d of %s and was dropped", ev.Peer, ev.Piece, ev.Infohash)})
+	}
+}
+
+// Close stops the node; everything is kept for the next one.
+func (r *running) Close() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var err error
+	for _, f := range r.followers {
+		err = errors.Join(err, f.Close())
+	}
+	return errors.Join(err, r.node.Close(), r.store.Close())
+}
+
+func (r *running) Listening() console.Listening { return console.ListeningOf(r.node, false) }
+
+// Status adds to what the store remembers what the node moves.
+func (r *running) Status(ctx context.Context) (console.Status, []console.Item, error) {
+	status, items, err := r.offline.Status(ctx)
+	status.Node, status.PID = "fetch", os.Getpid()
+	status.Addr, status.Since = r.Listening().Addr, r.since.Format(time.RFC3339)
+	for i := range items {
+		f := r.fetching(items[i].Infohash)
+		if f == nil {
+			continue
+		}
+		s := f.item.Snapshot()
+		items[i].Moving(s)
+		items[i].Uploaded += s.Uploaded
+		status.Uploaded += s.Uploaded
+		status.Downloaded += s.Received.Total()
+		status.Peers += len(s.Peers)
+		status.DownRate += int64(s.DownRate)
+		status.UpRate += int64(s.UpRate)
+	}
+	return status, items, err
+}
+
+func (r *running) fetching(infohash string) *fetching {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.items[infohash]
+}
+
+// Seed waits while a torrent is seeded.
+func (r *running) Seed(ctx context.Context, infohash string, stay console.Stay, report func(console.Progress)) error {
+	f := r.fetching(infohash)
+	if f == nil {
+		return fmt.Errorf("%s: %w", infohash, store.ErrNotFound)
+	}
+	return console.AwaitSeeding(ctx, f.item, stay, nil, report)
+}
+
+// meta is what is remembered beside a torrent: where it was published.
+type meta struct {
+	Channel string `json:"channel,omitempty"`
+	Writer  string `json:"writer,omitempty"`
+	Index   int64  `json:"index"`
+	Link    string `json:"link,omitempty"`
+}
+
+// Fetch returns when everything is verified and under its final name.
+func (r *running) Fetch(ctx context.Context, req fetchRequest, report func(console.Progress)) (out fetched, err error) {
+	peers, err := console.Resolve(ctx, r.hints(req), r.app.Node.LANOnly)
+	if err != nil {
+		r.app.Out().Print(console.Warning{Message: err.Error()})
+	}
+	spec, m, entry, err := r.spec(ctx, req, peers)
+	if err != nil || entry != nil {
+		return fetched{Entry: entry}, err
+	}
+	spec.Peers = append(spec.Peers, peers...)
+	spec.Trackers = append(spec.Trackers, req.Trackers...)
+	b, err := json.Marshal(m)
+	if err != nil {
+		return out, err
+	}
+	spec.Open = func(t *manifest.Torrent) (*store.Content, error) {
+		if req.DryRun {
+			return nil, &planned{t}
+		}
+		return r.store.Download(ctx, t, req.Dest, store.DownloadOptions{
+			Force: req.Force, Meta: b,
+			Progress: func(done, total int64) { report(console.Progress{Stage: "check", Done: done, Total: total}) },
+		})
+	}
+	f, err := r.start(spec, req)
+	if err != nil {
+		return out, err
+	}
+	if err := r.await(ctx, f, req, report); err != nil {
+		if p, ok := errors.AsType[*planned](err); ok {
+			return fetched{Plan: p.plan(req)}, errors.Join(ctx.Err(), r.take(f))
+		}
+		return out, errors.Join(err, r.take(f))
+	}
+	return r.done(f), nil
+}
+
+// planned is the error that ends a dry run.
+type planned struct{ t *manifest.Torrent }
+
+func (p *planned) Error() string { return "dry run" }
+
+func (p *planned) plan(req fetchRequest) *console.Plan {
+	ih := p.t.InfoHash()
+	return &console.Plan{Action: "fetch", Name: p.t.Name, Path: filepath.Join(req.Dest, p.t.Name), Bytes: p.t.Length(),
+		Files: countFiles(p.t), PieceLength: p.t.PieceLength, Pieces: p.t.NumPieces(), Infohash: hex.EncodeToString(ih[:])}
+}
+
+// hints returns the peers that the user and the link name.
+func (r *running) hints(req fetchRequest) []string {
+	words := req.Peers
+	switch {
+	case req.Channel != nil:
+		words = append(words, req.Channel.Peers...)
+	case req.Magnet != nil:
+		words = append(words, req.Magnet.Peers...)
+	}
+	return words
+}
+
+// spec finds out which torrent a link means. entry is set when it is none.
+func (r *running) spec(ctx context.Context, req fetchRequest, peers []netip.AddrPort) (spec swarm.Spec, m meta, entry *console.Entry, err error) {
+	switch {
+	case req.Channel != nil:
+		return r.resolve(ctx, req, peers)
+	case req.Magnet != nil:
+		mg := req.Magnet
+		spec = swarm.Spec{Infohash: swarm.Infohash(mg.InfoHash), Name: mg.Name, Trackers: mg.Trackers}
+		if mg.HasV2 {
+			sum := mg.InfoHashV2
+			spec.InfoSum = &sum
+		}
+	case req.Torrent != nil:
+		spec = swarm.Spec{Torrent: req.Torrent, Name: req.Torrent.Name}
+	}
+	r.app.Out().Print(console.Note{Message: "unsigned: nobody vouches for this torrent, it is checked against its own hashes only"})
+	return spec, m, nil, nil
+}
+
+// resolve asks a channel what its entry is.
+func (r *running) resolve(ctx context.Context, req fetchRequest, peers []netip.AddrPort) (spec swarm.Spec, m meta, entry *console.Entry, err error) {
+	l := req.Channel
+	f, err := r.follower(l.ID, peers, append(l.Trackers, req.Trackers...))
+	if err != nil {
+		return spec, m, nil, err
+	}
+	found, err := r.find(ctx, f, req)
+	if err != nil {
+		return spec, m, nil, err
+	}
+	if found.State != signing.StateFresh {
+		r.app.Out().Print(console.Warning{Message: fmt.Sprintf("channel %s is %s: its newest news was signed %s", l.ID, found.State, found.Signed.Format(time.RFC3339))})
+	}
+	spec, ok := found.Spec()
+	if !ok {
+		return spec, m, entryOf(l.ID, found), nil
+	}
+	spec.Trackers = l.Trackers
+	spec.Peers = f.Addrs()
+	link := *l
+	link.Writer, link.Index = found.Writer, found.Index
+	return spec, meta{Channel: l.ID.String(), Writer: found.Writer, Index: found.Index, Link: link.String()}, nil, nil
+}
+
+// find waits for the entry that a link names.
+func (r *running) find(ctx context.Context, f *follow.Follower, req fetchRequest) (follow.Found, error) {
+	var late error
+	if req.Timeout > 0 {
+		late = &console.Fault{
+			Code: console.NotFound,
+			Hint: "name a peer with --peer HOST:PORT, check that the publisher runs, or wait longer with --timeout",
+			Err:  fmt.Errorf("nothing after %s: %w", console.Span(req.Timeout), console.ErrNoProgress),
+		}
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, req.Timeout, late)
+		defer cancel()
+	}
+	found, err := f.Find(ctx, req.Channel.Writer, req.Channel.Index)
+	switch {
+	case errors.Is(err, follow.ErrWithdrawn), errors.Is(err, follow.ErrNoEntry):
+		return found, &console.Fault{Code: console.NotFound, Hint: "ask the publisher for another link", Err: err}
+	}
+	return found, err
+}
+
+// follower returns the running follower of a channel.
+func (r *running) follower(id signing.ID, peers []netip.AddrPort, trackers []string) (*follow.Follower, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if f := r.followers[id]; f != nil {
+		f.AddPeers(peers...)
+		return f, nil
+	}
+	f, err := follow.Open(follow.Config{
+		Node: r.node, Dir: filepath.Join(r.dir, "trust"), ID: id, Peers: peers, Trackers: trackers,
+		Logger: r.app.Log(), Now: r.app.Env.Now,
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.followers[id] = f
+	return f, nil
+}
+
+// entryOf shows an entry that is no torrent.
+func entryOf(id signing.ID, f follow.Found) *console.Entry {
+	e := &console.Entry{
+		Channel: id.String(), Writer: f.Writer, Index: f.Index, Kind: f.Entry.Kind(),
+		Time: time.UnixMilli(f.Entry.Header().Time).Format(time.RFC3339), State: f.State.String(),
+	}
+	if p, ok := f.Entry.(manifest.Post); ok {
+		e.Title, e.Text = p.Title, p.Body
+	}
+	return e
+}
+
+// start puts the torrent into the node, or joins the one that is there.
+func (r *running) start(spec swarm.Spec, req fetchRequest) (*fetching, error) {
+	if spec.Torrent != nil {
+		spec.Infohash = swarm.Infohash(spec.Torrent.InfoHash())
+	}
+	hash := spec.Infohash.String()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if f := r.items[hash]; f != nil {
+		if !samePath(f.dest, req.Dest) {
+			return nil, &console.Fault{Code: console.Failed, Err: fmt.Errorf("%s is already being fetched or seeded in %s", hash, f.dest),
+				Hint: "copy it from there, or use another --state-dir"}
+		}
+		f.item.AddPeers(spec.Peers...)
+		return f, nil
+	}
+	it, err := r.node.Add(spec)
+	if err != nil {
+		return nil, err
+	}
+	f := &fetching{item: it, dest: req.Dest, began: r.app.Env.Now()}
+	r.items[hash] = f
+	return f, nil
+}
+
+func (r *running) await(ctx context.Context, f *fetching, req fetchRequest, report func(console.Progress)) error {
+	return console.AwaitItem(ctx, f.item, req.Timeout, r.app.Env.Now, report)
+}
+
+// take removes a torrent that failed or was given up; what is on disk stays.
+func (r *running) take(f *fetching) error {
+	r.mu.Lock()
+	delete(r.items, f.item.Infohash().String())
+	r.mu.Unlock()
+	return f.item.Remove()
+}
+
+func (r *running) done(f *fetching) fetched {
+	s := f.item.Snapshot()
+	return fetched{
+		Infohash: s.Infohash.String(),
+		Done: &console.Done{
+			Path: s.Path, Bytes: s.Bytes, Seconds: r.app.Env.Now().Sub(f.began).Seconds(), Verified: true,
+			Received: console.ReceivedOf(s), Wasted: s.Wasted, Uploaded: s.Uploaded,
+		},
+	}
 }
