@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"strings"
 
 	"handful/bench/rival"
@@ -17,15 +18,7 @@ type entrant struct {
 
 // entrants resolves a comma-separated list of names, or "all", and looks up each. Our own programs are built into dir.
 func entrants(ctx context.Context, names, dir string, out report) ([]entrant, error) {
-	out.notef("building")
-	tools, err := rival.Build(ctx, dir)
-	if cause := context.Cause(ctx); cause != nil {
-		return nil, cause
-	}
-	if err != nil {
-		out.notef("%v", err)
-	}
-	all := rival.All(tools)
+	all := rival.All(rival.Tools{})
 	var known []string
 	for _, c := range all {
 		known = append(known, c.Name())
@@ -33,13 +26,38 @@ func entrants(ctx context.Context, names, dir string, out report) ([]entrant, er
 	if names == "all" {
 		names = strings.Join(known, ",")
 	}
-	var found []entrant
+	var wanted, build []string
 	for name := range strings.SplitSeq(names, ",") {
 		name = strings.TrimSpace(name)
-		c := byName(all, name)
-		if c == nil {
+		if byName(all, name) == nil {
 			return nil, fmt.Errorf("%w: no client %q; there are %s", errUsage, name, strings.Join(known, ", "))
 		}
+		wanted = append(wanted, name)
+		switch name {
+		case "handful":
+			build = append(build, "seed", "fetch")
+		case "stock-engine":
+			build = append(build, "stock")
+		}
+	}
+	if len(build) > 0 {
+		out.notef("building %s", strings.Join(build, ", "))
+		options := rival.BuildOptions{Only: build}
+		if os.Getenv("CGO_ENABLED") == "" { // as it is shipped
+			options.Env = []string{"CGO_ENABLED=0"}
+		}
+		tools, err := rival.Build(ctx, dir, options)
+		if cause := context.Cause(ctx); cause != nil {
+			return nil, cause
+		}
+		if err != nil {
+			out.notef("%v", err)
+		}
+		all = rival.All(tools)
+	}
+	var found []entrant
+	for _, name := range wanted {
+		c := byName(all, name)
 		version, err := c.Find(ctx)
 		found = append(found, entrant{Client: c, version: version, missing: err})
 	}

@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
+	"strconv"
+	"strings"
 
 	"handful/bench/netns"
 )
@@ -111,6 +114,25 @@ func (f *field) listen() (net.Listener, error) {
 
 // onLoopback tells whether clients see addresses of 127.0.0.0/8.
 func (f *field) onLoopback() bool { return f.network == nil }
+
+// carried is how many bytes the loopback device has carried, of a field that has one; -1 if that is not known.
+func (f *field) carried() int64 {
+	if f.lone != nil {
+		if c, err := f.lone.Counters(); err == nil {
+			return c.TxBytes
+		}
+		return -1
+	}
+	text, err := os.ReadFile("/sys/class/net/lo/statistics/tx_bytes")
+	if err != nil {
+		return -1
+	}
+	n, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
+	if err != nil {
+		return -1
+	}
+	return n
+}
 
 // sent reads what each client's uplink carried so far; nil without links.
 func (f *field) sent(ctx context.Context) ([]netns.Qdisc, error) {

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // machineTime is what all processors did since the start, in ticks, from the first line of /proc/stat.
@@ -62,11 +64,43 @@ func workDir(dir string) (string, error) {
 			dir = "/dev/shm"
 		}
 	}
-	made, err := os.MkdirTemp(dir, "handful-bench-")
+	removeLeftovers(dir)
+	made, err := os.MkdirTemp(dir, fmt.Sprintf("%s%d-", workPrefix, os.Getpid()))
 	if err != nil {
 		return "", fmt.Errorf("make working directory: %w", err)
 	}
 	return filepath.Abs(made)
+}
+
+// workPrefix opens the names of working directories; the maker's process id follows.
+const workPrefix = "handful-bench-"
+
+// removeLeftovers removes the working directories of runs that were killed: they may lie in memory. What cannot be
+// removed is somebody else's.
+func removeLeftovers(dir string) {
+	names, err := os.ReadDir(dir)
+	if err != nil {
+		return
+	}
+	for _, e := range names {
+		rest, ours := strings.CutPrefix(e.Name(), workPrefix)
+		digits, _, ok := strings.Cut(rest, "-")
+		pid, err := strconv.Atoi(digits)
+		if !ours || !ok || err != nil || !e.IsDir() || alive(pid) {
+			continue
+		}
+		_ = os.RemoveAll(filepath.Join(dir, e.Name()))
+	}
+}
+
+// alive tells whether a process exists, also one of somebody else.
+func alive(pid int) bool {
+	p, err := os.FindProcess(pid) // on Unix this never fails
+	if err != nil {
+		return false
+	}
+	err = p.Signal(syscall.Signal(0))
+	return err == nil || errors.Is(err, os.ErrPermission)
 }
 
 // cores that programs can use.

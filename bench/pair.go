@@ -65,16 +65,18 @@ type pairResult struct {
 	Run       int     `json:"run,omitempty"`
 	Size      int64   `json:"size"`
 	Piece     int64   `json:"piece"`
-	Seconds   float64 `json:"seconds"`
-	Rate      float64 `json:"rate"`       // bytes/s
-	SeedCPU   float64 `json:"seed_cpu"`   // s/GiB, while it sent
-	LeechCPU  float64 `json:"leech_cpu"`  // s/GiB, with its start
-	SeedAnon  int64   `json:"seed_anon"`  // bytes, greatest that was seen
-	LeechAnon int64   `json:"leech_anon"` // bytes
-	SeedRSS   int64   `json:"seed_rss"`   // bytes, with mapped files
-	LeechRSS  int64   `json:"leech_rss"`  // bytes
-	Busy      float64 `json:"busy"`       // the machine, everybody's work
-	Others    float64 `json:"others_cpu"` // s/GiB that neither end used: the noise, and the kernel's own work
+	Wait      float64 `json:"wait_seconds"` // until the first 256 KiB had crossed: finding and asking each other
+	Seconds   float64 `json:"seconds"`      // from there
+	Rate      float64 `json:"rate"`         // bytes/s of content in these seconds
+	Wire      float64 `json:"wire_useful"`  // all bytes both ways, headers included / size
+	SeedCPU   float64 `json:"seed_cpu"`     // s/GiB, while it sent
+	LeechCPU  float64 `json:"leech_cpu"`    // s/GiB, with its start
+	SeedAnon  int64   `json:"seed_anon"`    // bytes, greatest that was seen
+	LeechAnon int64   `json:"leech_anon"`   // bytes
+	SeedRSS   int64   `json:"seed_rss"`     // bytes, with mapped files
+	LeechRSS  int64   `json:"leech_rss"`    // bytes
+	Busy      float64 `json:"busy"`         // the machine, everybody's work
+	Others    float64 `json:"others_cpu"`   // s/GiB that neither end used: the noise, and the kernel's own work
 }
 
 func pairMain(ctx context.Context, args []string, out report) (err error) {
@@ -173,32 +175,67 @@ func (p *pair) once(ctx context.Context, e entrant, r *pairResult) (err error) {
 		return err
 	}
 	seedBefore := t.seed.Usage().CPU
+	carried := t.field.carried()
+	watching, cancel := context.WithCancel(ctx)
+	defer cancel()
+	first := make(chan time.Time, 1)
+	go func() { first <- flowing(watching, t.field, carried) }()
 	if err := t.release(ctx); err != nil {
 		return err
 	}
 	if _, err := t.complete(ctx, p.timeout); err != nil {
 		return err
 	}
-	end := readMachineTime()
+	end, carriedEnd := readMachineTime(), t.field.carried()
+	cancel()
 	seed, leech := t.seed.Usage(), t.peers[0].Usage()
-	took := t.peers[0].DoneAt().Sub(t.start)
+	done := t.peers[0].DoneAt()
+	began := <-first
+	if began.IsZero() || began.Before(t.start) || began.After(done) {
+		began = t.start
+	}
+	wait, took := began.Sub(t.start), done.Sub(began)
 	t.halt()
 	if err := t.compare(); err != nil {
 		return err
 	}
 	gib := float64(p.size) / (1 << 30)
+	r.Wait, r.Wire = wait.Seconds(), -1
+	if carried >= 0 && carriedEnd >= 0 {
+		r.Wire = float64(carriedEnd-carried) / float64(p.size)
+	}
 	r.Seconds, r.Rate = took.Seconds(), float64(p.size)/took.Seconds()
 	r.SeedCPU, r.LeechCPU = (seed.CPU-seedBefore).Seconds()/gib, leech.CPU.Seconds()/gib
 	r.SeedAnon, r.LeechAnon, r.SeedRSS, r.LeechRSS = seed.PeakAnon, leech.PeakAnon, seed.PeakRSS, leech.PeakRSS
 	r.Busy, r.Others = end.busySince(t.machine), -1
 	if r.Busy >= 0 {
-		r.Others = max(0, r.Busy*took.Seconds()*float64(cores())/gib-r.SeedCPU-r.LeechCPU)
+		r.Others = max(0, r.Busy*(wait+took).Seconds()*float64(cores())/gib-r.SeedCPU-r.LeechCPU)
 	}
 	return nil
 }
 
+// flowing waits until 256 KiB more than before have crossed the field's loopback, and returns when that was; zero if that
+// cannot be seen, or not before ctx ends. Clients differ by seconds in how they go about a first connection, which is not what the rate asks.
+func flowing(ctx context.Context, f *field, before int64) time.Time {
+	if before < 0 {
+		return time.Time{}
+	}
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return time.Time{}
+		case now := <-tick.C:
+			if f.carried() > before+256<<10 {
+				return now
+			}
+		}
+	}
+}
+
 func (p *pair) table(clients []entrant, results []pairResult) string {
-	t := table{head: []string{"client", "runs", "MiB/s", "CPU s/GiB seed", "leech", "both", "others",
+	t := table{head: []string{"client", "runs", "MiB/s", "wait s", "wire/useful", "CPU s/GiB seed", "leech", "both", "others",
 		"anonymous MiB seed", "leech", "RSS MiB seed", "leech"}}
 	for _, e := range clients {
 		var good []pairResult
@@ -222,6 +259,8 @@ func (p *pair) table(clients []entrant, results []pairResult) string {
 		mib := func(n int64) float64 { return float64(n) / (1 << 20) }
 		t.add(e.title(), strconv.Itoa(len(good)),
 			of(func(r pairResult) float64 { return r.Rate / (1 << 20) }, 0),
+			of(func(r pairResult) float64 { return r.Wait }, 2),
+			of(func(r pairResult) float64 { return r.Wire }, 3),
 			of(func(r pairResult) float64 { return r.SeedCPU }, 2),
 			of(func(r pairResult) float64 { return r.LeechCPU }, 2),
 			of(func(r pairResult) float64 { return r.SeedCPU + r.LeechCPU }, 2),

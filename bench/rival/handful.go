@@ -40,7 +40,7 @@ func (h handful) Seed(ctx context.Context, j Job) (*Instance, error) {
 	if j.PieceLength > 0 {
 		args = append(args, "--piece-length", strconv.FormatInt(j.PieceLength, 10))
 	}
-	return start(ctx, j, program{name: "seed", args: args, parse: parseHandful})
+	return start(ctx, j, program{name: "seed", args: args, env: quiet, parse: parseHandful})
 }
 
 func (h handful) Leech(ctx context.Context, j Job) (*Instance, error) {
@@ -68,12 +68,15 @@ func (h handful) Leech(ctx context.Context, j Job) (*Instance, error) {
 		stay = "0"
 	}
 	args = append(args, "--seed-for", stay)
-	return start(ctx, j, program{name: "fetch", args: args, parse: parseHandful})
+	return start(ctx, j, program{name: "fetch", args: args, env: quiet, parse: parseHandful})
 }
+
+// quiet keeps a node to the peers that it is told of, as the others are kept.
+var quiet = []string{"HANDFUL_DHT=false"}
 
 // common arguments of both commands.
 func (h handful) common(j Job) []string {
-	args := []string{"--json", "--listen", j.Listen.String(), "--state-dir", filepath.Join(j.Work, "state"), "--dht=false"}
+	args := []string{"--json", "--listen", j.Listen.String(), "--state-dir", filepath.Join(j.Work, "state")}
 	if j.Tracker != "" {
 		args = append(args, "--tracker", j.Tracker)
 	}

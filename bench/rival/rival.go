@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
 )
 
@@ -87,22 +89,32 @@ func All(t Tools) []Client {
 	}
 }
 
+// BuildOptions: Only names the programs to build ("seed", "fetch", "stock"; empty = all), Env is added to the
+// environment of the go command.
+type BuildOptions struct{ Only, Env []string }
+
 // Build builds this project's commands and the stock engine's client into dir with the go command. What does not build
 // is left "" in Tools and explained in the error; the rest can be used.
-func Build(ctx context.Context, dir string) (Tools, error) {
+func Build(ctx context.Context, dir string, o BuildOptions) (Tools, error) {
 	var t Tools
 	var errs []error
 	for _, b := range []struct {
-		pkg, out string
-		to       *string
+		name, pkg string
+		to        *string
 	}{
-		{"handful/cmd/seed", "seed", &t.Seed},
-		{"handful/cmd/fetch", "fetch", &t.Fetch},
-		{"handful/bench/stock", "stock", &t.Stock},
+		{"seed", "handful/cmd/seed", &t.Seed},
+		{"fetch", "handful/cmd/fetch", &t.Fetch},
+		{"stock", "handful/bench/stock", &t.Stock},
 	} {
-		path := filepath.Join(dir, b.out)
-		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", path, b.pkg)
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if len(o.Only) > 0 && !slices.Contains(o.Only, b.name) {
+			continue
+		}
+		path := filepath.Join(dir, b.name)
+		if runtime.GOOS == "windows" {
+			path += ".exe"
+		}
+		cmd := exec.CommandContext(ctx, "go", "build", "-o", path, b.pkg)
+		cmd.Env = append(os.Environ(), o.Env...)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			errs = append(errs, fmt.Errorf("build %s: %w: %.500s", b.pkg, err, strings.TrimSpace(string(out))))
 			continue
