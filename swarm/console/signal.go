@@ -5,7 +5,12 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 )
+
+// sameSignal is how close two signals must be to be one: timeout(1) and shells
+// signal a process and then its group, which no person meant as "now".
+const sameSignal = 300 * time.Millisecond
 
 // Signals returns a context that the first Ctrl-C or SIGTERM ends, with a *Stop
 // as its cause. The second ends the process at once, by way of exit. Stop gives
@@ -15,27 +20,34 @@ func Signals(parent context.Context, exit func(ExitCode)) (ctx context.Context, 
 	ch := make(chan os.Signal, 2)
 	signal.Notify(ch, os.Interrupt, syscall.SIGTERM)
 	done := make(chan struct{})
-	go func() {
-		for n := 0; ; n++ {
-			select {
-			case sig := <-ch:
-				s := &Stop{Interrupted}
-				if sig == syscall.SIGTERM {
-					s.Code = Terminated
-				}
-				if n > 0 {
-					exit(s.Code)
-					return
-				}
-				cancel(s)
-			case <-done:
-				return
-			}
-		}
-	}()
+	go watch(ch, done, time.Now, cancel, exit)
 	return ctx, func() {
 		signal.Stop(ch)
 		close(done)
 		cancel(nil)
+	}
+}
+
+// watch turns signals into a stop, and then into an exit.
+func watch(ch <-chan os.Signal, done <-chan struct{}, now func() time.Time, cancel context.CancelCauseFunc, exit func(ExitCode)) {
+	var first time.Time
+	for {
+		select {
+		case sig := <-ch:
+			s := &Stop{Interrupted}
+			if sig == syscall.SIGTERM {
+				s.Code = Terminated
+			}
+			switch at := now(); {
+			case first.IsZero():
+				first = at
+				cancel(s)
+			case at.Sub(first) >= sameSignal:
+				exit(s.Code)
+				return
+			}
+		case <-done:
+			return
+		}
 	}
 }
