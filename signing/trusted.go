@@ -25,6 +25,7 @@ type followed struct {
 	before  [][32]byte // the compact range [0, first)
 	first   int64      // index of entries[0]; head.Size when there are none
 	entries [][]byte   // the newest entries, at most MaxUpdate bytes of them
+	upto    []node     // the compact range [0, head.Size): before and the leaves of entries
 	next    int64      // first index that has not been handed on
 	fork    *Fork      // frozen since this was found
 }
@@ -263,7 +264,7 @@ func (t *Trusted) open(writer string, u *Update, now time.Time) (h Head, needs i
 func (t *Trusted) extend(writer string, w followed, h Head, u Update, acc Accepted) (Accepted, error) {
 	held := w.head.Size
 	alone := len(u.Entries) == 0 && len(u.Hashes) == 0 && h.Size > 0
-	mine, ok := prefix(w.nodes(), u.Size)
+	mine, ok := w.prefix(u.Size)
 	if alone || !ok {
 		acc.Needs.Update, acc.Needs.Size = true, held
 		return acc, nil
@@ -298,6 +299,7 @@ func (t *Trusted) extend(writer string, w followed, h Head, u Update, acc Accept
 	} else {
 		next.entries = slices.Concat(w.entries[:first-w.first], u.Entries)
 	}
+	next.upto = compact(0, all)
 	next.trim()
 	t.writers[writer] = &next
 	acc.Changed = true

@@ -201,3 +201,39 @@ func TestStateIsVerified(t *testing.T) {
 		}
 	}
 }
+
+// TestFalseFork brings proofs of forks that never were: nobody is frozen for them.
+func TestFalseFork(t *testing.T) {
+	root := testRoot(t)
+	small, large := testLog(t, root, testTime, numbered(3)...), testLog(t, root, testTime, numbered(5)...)
+	seen, err := large.Range(0, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rest, err := large.Range(3, 5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := [][32]byte{{1}, {2}}
+	a, b := small.Head().Raw, large.Head().Raw
+	later, err := SignHead(root.ID(), MainWriter, 3, small.Head().Root, onlineKey, testTime.Add(time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, fork := range map[string]Fork{
+		"continued":         {A: a, B: b, Seen: seen, Rest: rest},
+		"made-up range":     {A: a, B: b, Seen: other, Rest: rest},
+		"no range":          {A: a, B: b},
+		"larger first":      {A: b, B: a, Seen: seen, Rest: rest},
+		"one head":          {A: a, B: a},
+		"heartbeat":         {A: a, B: later},
+		"one head, a range": {A: a, B: a, Seen: seen},
+		"forged head":       {A: a, B: testLog(t, newRoot(t, RootParams{Expires: testExpiry, Root: oneKey(rootKey), Targets: oneKey(onlineKey), Timestamp: oneKey(onlineKey)}, rootKey), testTime, "x").Head().Raw},
+	} {
+		f := follower(t, root)
+		err := f.UpdateFork(MainWriter, fork)
+		if err == nil || errors.Is(err, ErrFork) || f.Fork(MainWriter) != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

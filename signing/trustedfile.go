@@ -184,7 +184,7 @@ func (t *Trusted) verifyWriter(name string, w *followed) error {
 	if w.next > w.head.Size {
 		return malformed("entries beyond the head were handed on")
 	}
-	w.first = w.head.Size - int64(len(w.entries))
+	w.first, w.upto = w.head.Size-int64(len(w.entries)), compact(0, nodes)
 	return nil
 }
 

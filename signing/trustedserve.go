@@ -57,6 +57,15 @@ func (w *followed) nodes() []node {
 	return slices.Concat(before, leavesOf(w.entries))
 }
 
+// prefix returns nodes that cover exactly the first size entries. For who is up to date
+// it needs no hashing.
+func (w *followed) prefix(size int64) ([]node, bool) {
+	if size == w.head.Size {
+		return w.upto, true
+	}
+	return prefix(w.nodes(), size)
+}
+
 func (w *followed) entry(index int64) ([]byte, error) {
 	if index < w.first || index-w.first >= int64(len(w.entries)) {
 		return nil, nil

@@ -197,13 +197,20 @@ func TestCorrupt(t *testing.T) {
 	if err := tr.UpdateRoot(root.Bytes()); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := tr.UpdateHead(signing.MainWriter, updateFor(t, logOf(t, root, "a", 3), 0), testTime); err != nil {
+		t.Fatal(err)
+	}
+	if err := tr.HandedOn(signing.MainWriter, 2); err != nil {
+		t.Fatal(err)
+	}
 	path := filepath.Join(dir, root.ID().String()+".trust")
 	good, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, bad := range map[string][]byte{
-		"empty": {}, "short": good[:20], "cut": good[:len(good)-1],
+		"entries skipped": bytes.Replace(good, []byte("4:nexti2e"), []byte("4:nexti3e"), 1),
+		"empty":           {}, "short": good[:20], "cut": good[:len(good)-1],
 		"flipped": append(bytes.Clone(good[:len(good)/2]), append([]byte{good[len(good)/2] ^ 1}, good[len(good)/2+1:]...)...),
 	} {
 		if err := os.WriteFile(path, bad, 0o600); err != nil {

@@ -76,7 +76,7 @@ type Log struct {
 	network     signing.Head // verified; Raw is nil when there is none
 	caughtUp    int64        // the log is known to be the network's tree up to this entry
 	unconfirmed bool
-	broken      error // a step failed: what is on disk is read again before the next
+	broken      error // a step failed: memory and disk are brought together before the next
 }
 
 // OpenLog opens the log in a directory, or makes it, and recovers what a crash left.
@@ -138,6 +138,12 @@ func (l *Log) load() error {
 	if err := l.disk.recover(l.intent); err != nil {
 		return err
 	}
+	return l.loadHeads()
+}
+
+// loadHeads reads what was signed, and what the network has shown.
+func (l *Log) loadHeads() error {
+	var err error
 	if l.log, err = signing.NewLog(l.cfg.Root.ID(), l.cfg.Writer, l.disk, l.cfg.Root.Version()); err != nil {
 		return err
 	}
@@ -202,13 +208,21 @@ func (l *Log) readHead(name string) (signing.Head, error) {
 	return h, nil
 }
 
-// begin makes sure that memory and disk agree: after a failed step the disk is read
-// again.
+// begin makes sure that memory and disk agree. After a failed step what it left behind
+// the last entry is cut off: reading it again could take for written what the system
+// only remembers. What was to be signed may have landed, so it is read again.
 func (l *Log) begin() error {
 	if l.broken == nil {
 		return nil
 	}
-	if err := l.load(); err != nil {
+	err := l.disk.cut(l.disk.Size())
+	if err == nil {
+		l.intent, err = l.readIntent()
+	}
+	if err == nil {
+		err = l.loadHeads()
+	}
+	if err != nil {
 		return fmt.Errorf("recover log %s after %w: %w", l.dir, l.broken, err)
 	}
 	return nil
@@ -262,8 +276,8 @@ func (l *Log) contradicts(h signing.Head) error {
 func (l *Log) floor() int64 { return max(l.intent.Size, l.signed.Size) }
 
 // Append adds an entry, as far as a crash cannot take it away, and returns its index.
-// Followers see it once [Log.Sign] has signed it. After an error the entry may be there
-// nevertheless: Size tells.
+// Followers see it once [Log.Sign] has signed it. After an error it is not there, and can
+// be appended again; only if the program ends instead, it may be there at the next start.
 func (l *Log) Append(entry []byte) (int64, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -172,6 +172,9 @@ func crashOnce(t *testing.T, n int, landed bool, loss crashfs.Loss) int {
 	if err != nil {
 		t.Fatalf("%s: cannot be opened again: %v", net.name, err)
 	}
+	if got, want := int64(len(fs.Get("log/entries"))), l.disk.end(l.Size()); got != want {
+		t.Fatalf("%s: the file of entries has %d bytes, its entries end at %d", net.name, got, want)
+	}
 	if l.Size() < int64(acknowledged) {
 		t.Fatalf("%s: %d entries are left of %d that were acknowledged", net.name, l.Size(), acknowledged)
 	}
@@ -244,6 +247,68 @@ func TestGoesOnAfterAnError(t *testing.T) {
 			if net.trust.Size(signing.MainWriter) < 5 {
 				t.Fatalf("%s: only %d entries arrived", net.name, net.trust.Size(signing.MainWriter))
 			}
+		}
+	}
+}
+
+// TestRetry appends an entry again after a failure: it is there once, then and after a
+// restart.
+func TestRetry(t *testing.T) {
+	for _, landed := range []bool{false, true} {
+		for n := 1; n <= 4; n++ {
+			fs := crashfs.New()
+			l := open(t, "log", config(t, fs))
+			fs.FailAt(n, landed)
+			if _, err := l.Append(post("the same")); !errors.Is(err, crashfs.ErrCrash) {
+				t.Fatalf("step %d: %v", n, err)
+			}
+			fs.Restart(crashfs.Keep)
+			publish(t, l, "the same")
+			if l.Size() != 1 {
+				t.Fatalf("step %d, landed %v: %d entries", n, landed, l.Size())
+			}
+			if l = open(t, "log", config(t, fs)); l.Size() != 1 {
+				t.Fatalf("step %d, landed %v: %d entries after a restart", n, landed, l.Size())
+			}
+		}
+	}
+}
+
+// failingFS cannot read one file beyond an offset: a damaged disk.
+type failingFS struct {
+	durable.FS
+	path string
+}
+
+type failingFile struct{ durable.File }
+
+var errDisk = errors.New("input/output error")
+
+func (f failingFS) Create(path string) (durable.File, error) {
+	file, err := f.FS.Create(path)
+	if path == f.path {
+		return failingFile{file}, err
+	}
+	return file, err
+}
+
+func (f failingFile) ReadAt([]byte, int64) (int, error) { return 0, errDisk }
+
+// TestUnreadableIsNotAbsent must not cut off what it cannot read.
+func TestUnreadableIsNotAbsent(t *testing.T) {
+	for _, name := range []string{"log/entries", "log/hashes"} {
+		fs := crashfs.New()
+		l := open(t, "log", config(t, fs))
+		if _, err := l.Append(post("not signed yet")); err != nil {
+			t.Fatal(err)
+		}
+		before := fs.Get(name)
+		c := config(t, failingFS{fs, name})
+		if _, err := OpenLog("log", c); !errors.Is(err, errDisk) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if !bytes.Equal(fs.Get(name), before) {
+			t.Errorf("%s was cut", name)
 		}
 	}
 }

@@ -118,6 +118,33 @@ func TestTwoMachines(t *testing.T) {
 	}
 }
 
+// TestCatchUpKeepsWhatWasSigned is shown a longer history than its own: what it signed
+// is never displaced.
+func TestCatchUpKeepsWhatWasSigned(t *testing.T) {
+	fs := crashfs.New()
+	l := open(t, "log", config(t, fs))
+	publish(t, l, "a")
+	o := open(t, "log", config(t, copyFS(fs)))
+	publish(t, o, "mine")
+	newest := publish(t, l, "b", "c", "d")
+	if err := o.ObserveHead(newest.Raw); !errors.Is(err, ErrBehind) {
+		t.Fatalf("a longer history cannot be told from an old backup yet: %v", err)
+	}
+	for first := range int64(4) {
+		p, err := l.Page(first, 4, newest.Size)
+		if err != nil {
+			t.Fatal(err)
+		}
+		displaced, err := o.CatchUp(p)
+		if err == nil || len(displaced) > 0 || first <= 2 && !errors.Is(err, signing.ErrFork) {
+			t.Errorf("page from %d on: displaced %q, %v", first, displaced, err)
+		}
+	}
+	if e, err := o.Entry(1); err != nil || string(e) != string(post("mine")) {
+		t.Errorf("the signed entry is now %q, %v", e, err)
+	}
+}
+
 func TestMissingLogIsUnconfirmed(t *testing.T) {
 	fs := crashfs.New()
 	c := config(t, fs)

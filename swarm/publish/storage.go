@@ -2,11 +2,11 @@ package publish
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -103,11 +103,7 @@ func (s *storage) Append(entry []byte, hashes []tlog.Hash) error {
 }
 
 func (s *storage) writeHashes(index int64, hashes []tlog.Hash) error {
-	var flat []byte
-	for _, h := range hashes {
-		flat = append(flat, h[:]...)
-	}
-	_, err := s.hashes.WriteAt(flat, tlog.StoredHashIndex(0, index)*tlog.HashSize)
+	_, err := s.hashes.WriteAt(flat(hashes), tlog.StoredHashIndex(0, index)*tlog.HashSize)
 	return err
 }
 
@@ -121,21 +117,35 @@ func (s *storage) recover(signed signing.Head) error {
 	if err != nil {
 		return err
 	}
+	hashes, err := s.hashes.Size()
+	if err != nil {
+		return err
+	}
 	r := bufio.NewReaderSize(io.NewSectionReader(s.entries, 0, size), 1<<16)
+	stored := bufio.NewReaderSize(io.NewSectionReader(s.hashes, 0, hashes), 1<<16)
+	var tree subtrees
 	rewritten := false
 	for s.end(s.Size()) < size {
-		entry, ok := readFrame(r)
-		if !ok {
-			break
-		}
-		changed, err := s.rehash(entry, s.Size() < signed.Size)
+		entry, err := readFrame(r)
 		if err != nil {
-			return err
+			return fmt.Errorf("read %s: %w", s.entriesPath, err)
 		}
-		if changed && s.Size() >= signed.Size {
+		if entry == nil {
 			break
 		}
-		rewritten = rewritten || changed
+		want := tree.push(entry)
+		got := make([]byte, len(want)*tlog.HashSize)
+		if _, err := io.ReadFull(stored, got); err != nil && !atEnd(err) {
+			return fmt.Errorf("read the hashes beside %s: %w", s.entriesPath, err)
+		} else if err != nil || !bytes.Equal(got, flat(want)) {
+			if s.Size() >= signed.Size {
+				break
+			}
+			if err := s.writeHashes(s.Size(), want); err != nil {
+				return err
+			}
+			rewritten = true
+		}
 		s.ends = append(s.ends, s.end(s.Size())+4+int64(len(entry)))
 	}
 	if s.Size() < signed.Size && s.end(s.Size()) < size {
@@ -160,44 +170,62 @@ func (s *storage) recover(signed signing.Head) error {
 	return s.cut(s.Size())
 }
 
-// rehash compares the hashes of the next entry with those on disk. changed: they
-// differ, and were written if write is set.
-func (s *storage) rehash(entry []byte, write bool) (changed bool, err error) {
-	index := s.Size()
-	want, err := tlog.StoredHashes(index, entry, s)
-	if err != nil {
-		return false, err
-	}
-	var indexes []int64
-	for i := range want {
-		indexes = append(indexes, tlog.StoredHashIndex(0, index)+int64(i))
-	}
-	got, err := s.ReadHashes(indexes)
-	if err == nil && slices.Equal(got, want) {
-		return false, nil
-	}
-	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return false, err
-	}
-	if !write {
-		return true, nil
-	}
-	return true, s.writeHashes(index, want)
+// subtrees are the complete subtrees of the entries so far, largest first.
+type subtrees []struct {
+	level int
+	hash  tlog.Hash
 }
 
-// readFrame reads one entry; ok is false when none is there in full.
-func readFrame(r io.Reader) (entry []byte, ok bool) {
+// push adds an entry and returns the hashes that it completes, in the order in which
+// they are stored: as tlog.StoredHashes does, without reading back any.
+func (t *subtrees) push(entry []byte) []tlog.Hash {
+	level, h := 0, tlog.RecordHash(entry)
+	done := []tlog.Hash{h}
+	for n := len(*t); n > 0 && (*t)[n-1].level == level; n = len(*t) {
+		h = tlog.NodeHash((*t)[n-1].hash, h)
+		*t, level = (*t)[:n-1], level+1
+		done = append(done, h)
+	}
+	*t = append(*t, struct {
+		level int
+		hash  tlog.Hash
+	}{level, h})
+	return done
+}
+
+func flat(hashes []tlog.Hash) []byte {
+	var b []byte
+	for _, h := range hashes {
+		b = append(b, h[:]...)
+	}
+	return b
+}
+
+// readFrame reads one entry; it is nil when none is there in full. A failure to read is
+// an error, never an end: what stands behind an end is cut off.
+func readFrame(r io.Reader) (entry []byte, err error) {
 	var length [4]byte
 	if _, err := io.ReadFull(r, length[:]); err != nil {
-		return nil, false
+		return nil, unlessEnd(err)
 	}
 	n := binary.BigEndian.Uint32(length[:])
 	if n == 0 || n > signing.MaxEntry {
-		return nil, false
+		return nil, nil
 	}
 	entry = make([]byte, n)
-	_, err := io.ReadFull(r, entry)
-	return entry, err == nil
+	if _, err := io.ReadFull(r, entry); err != nil {
+		return nil, unlessEnd(err)
+	}
+	return entry, nil
+}
+
+func atEnd(err error) bool { return err == io.EOF || err == io.ErrUnexpectedEOF }
+
+func unlessEnd(err error) error {
+	if atEnd(err) {
+		return nil
+	}
+	return err
 }
 
 // cut drops everything behind the first n entries, for good.
