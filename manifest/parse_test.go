@@ -26,27 +26,24 @@ func v2file(n int) string {
 	return fmt.Sprintf("d0:d6:lengthi%de11:pieces root32:%see", n, root32)
 }
 
-// TestParseInfo has one defect each, beside what it is a defect of.
-func TestParseInfo(t *testing.T) {
-	rest := "4:name1:t12:piece lengthi32768e"
-	pieces := func(n int) string { return "6:pieces" + S(strings.Repeat(hash20, n)) }
-	v2 := func(tree string) string { return "d9:file tree" + tree + "12:meta versioni2e" + rest + "e" }
-	hybrid := func(tree, files string, n int) string {
-		return "d9:file tree" + tree + "5:files" + files + "12:meta versioni2e" + rest + pieces(n) + "e"
-	}
+// infoCase is an info dict and part of the error that it causes, or "".
+type infoCase struct{ name, info, want string }
+
+const infoRest = "4:name1:t12:piece lengthi32768e"
+
+func v1pieces(n int) string { return "6:pieces" + S(strings.Repeat(hash20, n)) }
+
+// v1Cases have one defect each, beside what it is a defect of.
+func v1Cases() []infoCase {
+	rest, pieces := infoRest, v1pieces
 	v1 := func(files string, n int) string { return "d5:files" + files + rest + pieces(n) + "e" }
-	pad := "d4:attr1:p6:lengthi32767e4:pathl4:.pad5:32767ee"
-	for _, c := range []struct{ name, info, want string }{
+	return []infoCase{
 		{"v1", v1("ld6:lengthi1e4:pathl1:aeee", 1), ""},
 		{"v1 with unknown keys", "d5:filesld6:lengthi1e6:md5sum1:x4:pathl1:aeee" + rest + pieces(1) + "6:source1:x1:zdee", ""},
 		{"v1 single", "d6:lengthi7e" + rest + pieces(1) + "e", ""},
 		{"v1 utf-8", v1("ld6:lengthi1e4:pathl1:\xe9e10:path.utf-8l2:\xc3\xa9eee", 1), ""},
 		{"v1 link that goes up", v1("ld4:attr1:l4:pathl1:d1:le12:symlink pathl2:..1:aeee", 0), ""},
 		{"v1 odd piece length", "d6:lengthi7e4:name1:t12:piece lengthi5e" + pieces(2) + "e", ""},
-		{"v2", v2("d1:a" + v2file(1) + "e"), ""},
-		{"v2 with nothing", v2("de"), ""},
-		{"hybrid", hybrid("d1:a"+v2file(1)+"1:b"+v2file(1)+"e", "ld6:lengthi1e4:pathl1:aee"+pad+"d6:lengthi1e4:pathl1:beee", 2), ""},
-
 		{"no info", "de", "empty name"},
 		{"trailing", v1("le", 0) + "e", "after the value"},
 		{"unsorted", "d4:name1:t6:lengthi7e12:piece lengthi32768e" + pieces(1) + "e", "ascending"},
@@ -74,13 +71,26 @@ func TestParseInfo(t *testing.T) {
 		{"pad with target", v1("ld4:attr1:p6:lengthi1e4:pathl1:ae12:symlink pathl1:ceee", 1), "pad that is a symlink"},
 		{"single link", "d4:attr1:l6:lengthi0e" + rest + pieces(0) + "e", "single file that is a symlink"},
 		{"sha256 too short", "d6:lengthi7e" + rest + pieces(1) + "13:sha256 pieces3:abce", "sha256 pieces of 3"},
-		{"sha256 in v2", strings.TrimSuffix(v2("d1:a"+v2file(1)+"e"), "e") + "13:sha256 pieces0:e", "beside a file tree"},
 		{"empty dirs unsorted", "d17:empty directoriesll1:bel1:aee5:filesle" + rest + pieces(0) + "e", "out of order"},
 		{"empty dir twice", "d17:empty directoriesll1:ael1:aee5:filesle" + rest + pieces(0) + "e", "out of order"},
 		{"empty dir up", "d17:empty directoriesll2:..ee5:filesle" + rest + pieces(0) + "e", "relative"},
 		{"empty dir is a file", "d17:empty directoriesll1:aee5:filesld6:lengthi0e4:pathl1:aeee" + rest + pieces(0) + "e", "same name"},
 		{"empty dir in a file", "d17:empty directoriesll1:aee6:lengthi7e" + rest + pieces(1) + "e", "single file"},
+	}
+}
 
+func v2Cases() []infoCase {
+	rest := infoRest
+	v2 := func(tree string) string { return "d9:file tree" + tree + "12:meta versioni2e" + rest + "e" }
+	hybrid := func(tree, files string, n int) string {
+		return "d9:file tree" + tree + "5:files" + files + "12:meta versioni2e" + rest + v1pieces(n) + "e"
+	}
+	pad := "d4:attr1:p6:lengthi32767e4:pathl4:.pad5:32767ee"
+	return []infoCase{
+		{"v2", v2("d1:a" + v2file(1) + "e"), ""},
+		{"v2 with nothing", v2("de"), ""},
+		{"hybrid", hybrid("d1:a"+v2file(1)+"1:b"+v2file(1)+"e", "ld6:lengthi1e4:pathl1:aee"+pad+"d6:lengthi1e4:pathl1:beee", 2), ""},
+		{"sha256 in v2", strings.TrimSuffix(v2("d1:a"+v2file(1)+"e"), "e") + "13:sha256 pieces0:e", "beside a file tree"},
 		{"meta version 3", "d9:file treede12:meta versioni3e" + rest + "e", "not known"},
 		{"version without tree", "d12:meta versioni2e" + rest + "e", "contradict"},
 		{"tree without version", "d9:file treede" + rest + "e", "contradict"},
@@ -97,7 +107,6 @@ func TestParseInfo(t *testing.T) {
 		{"v2 huge", v2("d1:ad0:d6:lengthi9223372036854775807e11:pieces root32:" + root32 + "eee"), "pieces"},
 		{"v2 too deep", v2(strings.Repeat("d1:a", 60) + strings.Repeat("e", 60)), "path of more than 48 names"},
 		{"v2 one root, two lengths", v2("d1:a" + v2file(40_000) + "1:b" + v2file(70_000) + "e"), "different lengths"},
-
 		{"hybrid of other names", hybrid("d1:a"+v2file(1)+"e", "ld6:lengthi1e4:pathl1:beee", 1), "disagree"},
 		{"hybrid of other lengths", hybrid("d1:a"+v2file(2)+"e", "ld6:lengthi1e4:pathl1:aeee", 1), "1 and 2 bytes"},
 		{"hybrid of other order", hybrid("d1:a"+v2file(1)+"1:b"+v2file(1)+"e", "ld6:lengthi1e4:pathl1:bee"+pad+"d6:lengthi1e4:pathl1:aeee", 2), "disagree"},
@@ -106,7 +115,11 @@ func TestParseInfo(t *testing.T) {
 		{"hybrid with more", hybrid("d1:a"+v2file(1)+"e", "ld6:lengthi1e4:pathl1:aeed6:lengthi0e4:pathl1:beee", 1), "ends before"},
 		{"hybrid that shifts", hybrid("d1:a"+v2file(1)+"1:b"+v2file(40_000)+"e", "ld4:attr1:p6:lengthi32768e4:pathl1:peed6:lengthi1e4:pathl1:aeed6:lengthi40000e4:pathl1:beee", 3), "starts at byte"},
 		{"hybrid of other links", hybrid("d1:ad0:d4:attr1:l6:lengthi0e12:symlink pathl1:ceeee", "ld6:lengthi0e4:pathl1:aeee", 0), "symlink"},
-	} {
+	}
+}
+
+func TestParseInfo(t *testing.T) {
+	for _, c := range append(v1Cases(), v2Cases()...) {
 		tor, err := ParseInfo([]byte(c.info))
 		switch {
 		case c.want == "" && err != nil:

@@ -100,8 +100,7 @@ func checkTree(files []File, emptyDirs [][]string, fold func(string) string) err
 	return nil
 }
 
-// checkFolded looks for directories that differ only by case: their files may not
-// collide, but they would be merged.
+// nfc returns s in the form in which names are stored and compared.
 func nfc(s string) string { return norm.NFC.String(s) }
 
 // CheckDestination tells whether the tree can be written on a system, named as
