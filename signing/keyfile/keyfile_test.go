@@ -161,6 +161,36 @@ func TestDamage(t *testing.T) {
 	}
 }
 
+// TestParseExportRefuses changes an export in ways that leave its keys whole.
+func TestParseExportRefuses(t *testing.T) {
+	k := create(t, t.TempDir())
+	text, err := k.Export()
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := strings.SplitAfter(string(text), "-----\n")
+	for name, bad := range map[string]string{
+		"empty":        "",
+		"other file":   "-----BEGIN PRIVATE KEY-----\n",
+		"text added":   strings.Replace(string(text), "These", "Those", 1),
+		"text between": strings.Replace(string(text), "-----BEGIN PRIVATE", "\nhello\n-----BEGIN PRIVATE", 1),
+		"key twice":    string(text) + blocks[len(blocks)-3] + blocks[len(blocks)-2],
+		"cut":          string(text[:len(text)-60]),
+		"too large":    string(text) + strings.Repeat("\n", maxExport),
+		"other id":     strings.Replace(string(text), k.ID.String(), signing.ID{1}.String(), 1),
+	} {
+		if _, err := ParseExport([]byte(bad)); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+	if _, err := ParseExport([]byte("\n" + string(text))); err == nil {
+		t.Error("a line before it: accepted")
+	}
+	if _, err := ParseExport([]byte(string(text) + "\n\n")); err != nil {
+		t.Errorf("empty lines behind it: %v", err)
+	}
+}
+
 // TestUnfinished leaves what a crash within Create leaves, which is not a channel.
 func TestUnfinished(t *testing.T) {
 	dir := t.TempDir()
