@@ -32,6 +32,7 @@ type book struct {
 type address struct {
 	source source
 	tries  int
+	tried  time.Time // last dialled
 	next   time.Time // not dialled before
 	banned bool
 }
@@ -94,10 +95,20 @@ func (b *book) due(now time.Time, n int, connected func(netip.AddrPort) bool) (o
 		}
 		wait := firstRetry << min(a.tries, 6)
 		a.tries++
+		a.tried = now
 		a.next = now.Add(min(wait, lastRetry))
 		out = append(out, ap)
 	}
 	return out
+}
+
+// alive notes that an address has just been heard of by its own word: it is dialled
+// again soon, however often that failed before.
+func (b *book) alive(ap netip.AddrPort) {
+	if a := b.addrs[ap]; a != nil {
+		a.tries = 0
+		a.next = a.tried.Add(firstRetry)
+	}
 }
 
 // hurry makes every address due, after a long time without progress.

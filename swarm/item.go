@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -263,14 +262,9 @@ func (it *Item) metadata(ctx context.Context) error {
 // supported refuses metainfo on which the engine would panic: it cannot place
 // entries of no bytes in a file tree of BEP 52.
 func supported(t *manifest.Torrent) error {
-	if !t.HasV2() {
-		return nil
-	}
-	for _, f := range t.Files {
-		if f.Length == 0 && !f.Pad {
-			return fmt.Errorf("torrent %q has v2 metadata and the empty entry %q, which is not supported; publish it as v1: %w",
-				t.Name, strings.Join(f.Path, "/"), errors.ErrUnsupported)
-		}
+	if t.SparseTree() {
+		return fmt.Errorf("torrent %q has v2 metadata and empty files or links, which is not supported; ask for it as v1: %w",
+			t.Name, errors.ErrUnsupported)
 	}
 	return nil
 }

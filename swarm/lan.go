@@ -123,9 +123,15 @@ func (l *lan) close() {
 
 // heard takes an address that local discovery brought.
 func (n *Node) heard(ih Infohash, ap netip.AddrPort) {
-	if it := n.eng.item(ih); it != nil && !it.private {
-		n.learn(it, ap, fromLAN)
+	it := n.eng.item(ih)
+	if it == nil || it.private || n.isSelf(ap) || !n.mayDial(ap) {
+		return
 	}
+	n.learn(it, ap, fromLAN)
+	it.book.alive(ap)
+	// A complete node calls back too: a newcomer may never hear of it, because it
+	// announces itself seldom.
+	n.dialSome(it, it.state == StateSeeding)
 }
 
 // announceAll tells local discovery which torrents this node takes part in.

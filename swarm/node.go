@@ -41,6 +41,9 @@ type Config struct {
 	Tracker bool
 	// Trackers that every item announces to.
 	Trackers []string
+	// Known is what Node.Known returned in an earlier run: peers that were useful
+	// then are tried again.
+	Known []byte
 	// Hashers verify pieces at a time; default: one a core.
 	Hashers int
 	// OnEvent is called from the node's loop and must not block or call the node.
@@ -89,7 +92,11 @@ type Node struct {
 
 	// Owned by the loop.
 	items map[Infohash]*Item
+	known *discover.Known
 }
+
+// knownTried is how many peers of earlier runs are tried for a new item.
+const knownTried = 8
 
 // tick is the loop's pulse.
 const tick = 250 * time.Millisecond
@@ -105,6 +112,15 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 		items:   make(map[Infohash]*Item),
 		loopEnd: make(chan struct{}),
 		started: cfg.Now(),
+		known:   new(discover.Known),
+	}
+	if len(cfg.Known) > 0 {
+		if k, err := discover.ParseKnown(cfg.Known); err == nil {
+			k.Prune(cfg.Now())
+			n.known = k
+		} else {
+			n.log.Warn("the list of known peers is damaged and starts anew", "err", err)
+		}
 	}
 	n.ctx, n.stop = context.WithCancel(context.WithoutCancel(ctx))
 	mux := http.NewServeMux()
@@ -215,6 +231,12 @@ func (n *Node) admit(it *Item) error {
 		for _, a := range it.spec.Peers {
 			n.learn(it, a, fromUser)
 		}
+		for i, p := range n.known.All() {
+			if i == knownTried || it.private {
+				break
+			}
+			n.learn(it, p.Addr, fromPEX)
+		}
 		n.startGrants(it)
 		n.announceAll()
 		n.ann.Set([20]byte(it.hash), n.trackersOf(it))
@@ -252,6 +274,12 @@ func (n *Node) Snapshot() (s Snapshot) {
 		}
 	})
 	return s
+}
+
+// Known returns the peers that are worth trying again in a later run.
+func (n *Node) Known() (b []byte) {
+	n.call(func() { b = n.known.Bytes() })
+	return b
 }
 
 // Close leaves all swarms and waits until every content's state is on disk.

@@ -34,6 +34,9 @@ func (n *Node) linkHandshook(l *link, client string, port int, pex, gossip bool)
 		h := hello{Machine: machineTag(n.cfg.MachineID, it.hash), Site: n.cfg.Site}
 		n.eng.send(l, extSwarm, h.bytes())
 		n.sayReady(l)
+		if l.listenAddr.IsValid() {
+			n.known.Heard(l.listenAddr, n.cfg.Now())
+		}
 	}
 	l.pex.on = pex && !it.private
 	if gossip && it.gossip != nil {
@@ -44,6 +47,9 @@ func (n *Node) linkHandshook(l *link, client string, port int, pex, gossip bool)
 func (n *Node) linkDown(l *link) {
 	it := l.item
 	l.closed = true
+	if l.ours.Load() && l.received.Load() > 0 && l.listenAddr.IsValid() {
+		n.known.Useful(l.listenAddr, n.cfg.Now())
+	}
 	if _, ok := it.links[l.id]; !ok {
 		return
 	}
@@ -136,8 +142,10 @@ func (n *Node) listensOn(a netip.Addr) bool {
 
 // dialDue connects to addresses that are due. Complete items wait for others to
 // come, which halves the connection attempts of a swarm.
-func (n *Node) dialDue(it *Item) {
-	if it.t == nil || it.state == StateSeeding || it.state == StateFailed || len(it.links) >= maxConns {
+func (n *Node) dialDue(it *Item) { n.dialSome(it, false) }
+
+func (n *Node) dialSome(it *Item, seeding bool) {
+	if it.t == nil || it.state == StateSeeding && !seeding || it.state == StateFailed || len(it.links) >= maxConns {
 		return
 	}
 	now := n.cfg.Now()

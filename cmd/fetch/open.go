@@ -56,6 +56,7 @@ func openNode(ctx context.Context, a *console.App, stateDir string) (node, error
 		offers:    make(map[int]func(discover.Offer, netip.AddrPort, string)),
 	}
 	cfg := a.Node.Config(a)
+	cfg.Known = console.LoadKnown(s, cfg.Logger)
 	cfg.OnOffer = r.offered
 	cfg.OnEvent = r.happened
 	if r.node, err = swarm.Start(ctx, cfg); err != nil {
@@ -79,7 +80,7 @@ func (r *running) Close() error {
 	for _, f := range r.followers {
 		err = errors.Join(err, f.Close())
 	}
-	return errors.Join(err, r.node.Close(), r.store.Close())
+	return errors.Join(err, console.SaveKnown(r.store, r.node), r.node.Close(), r.store.Close())
 }
 
 func (r *running) Listening() console.Listening { return console.ListeningOf(r.node, false) }

@@ -41,6 +41,7 @@ func openNode(ctx context.Context, a *console.App, stateDir string) (node, error
 	}
 	cfg := a.Node.Config(a)
 	cfg.Tracker = true
+	cfg.Known = console.LoadKnown(s, cfg.Logger)
 	n, err := swarm.Start(ctx, cfg)
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -64,7 +65,7 @@ func (r *running) Close() error {
 	for _, p := range r.publishers {
 		err = errors.Join(err, p.Close())
 	}
-	return errors.Join(err, r.node.Close(), r.store.Close())
+	return errors.Join(err, console.SaveKnown(r.store, r.node), r.node.Close(), r.store.Close())
 }
 
 func (r *running) Listening() console.Listening { return console.ListeningOf(r.node, true) }

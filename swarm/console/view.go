@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"handful/swarm"
+	"handful/swarm/store"
 )
 
 // This file shows what a node does: it turns snapshots into lines and waits for
@@ -210,4 +212,22 @@ func AwaitSeeding(ctx context.Context, it *swarm.Item, stay Stay, changed <-chan
 			return nil
 		}
 	}
+}
+
+// Where the known peers stand in a store.
+const knownBucket, knownKey = "peers", "known"
+
+// LoadKnown returns the peers that a store remembers, for swarm.Config.Known.
+// Losing them costs a search, so an error is a warning in the log.
+func LoadKnown(s *store.Store, log *slog.Logger) []byte {
+	b, err := s.Blob(knownBucket, knownKey)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		log.Warn("the list of known peers cannot be read", "err", err)
+	}
+	return b
+}
+
+// SaveKnown keeps the peers that a node knows.
+func SaveKnown(s *store.Store, n *swarm.Node) error {
+	return s.SetBlob(knownBucket, knownKey, n.Known())
 }
