@@ -20,8 +20,13 @@
 //
 // As root every host is a network namespace with an address of its own and a shaped link (package netns), and the
 // origin's copies are read from its shaper. Otherwise each client limits itself, on addresses of 127.0.0.0/8, and what
-// the kernel would count is left out. Everybody learns everybody's address at the same moment, from a tracker that
-// answers when all have asked (rival.PeerList); time runs from there. The clients' start is not counted.
+// the kernel would count is left out; a limiter's first burst can then bring a small crowd below T*.
 //
-// Exit codes: 0 measured, 1 something failed, 2 usage, 130 and 143 ended by a signal. Namespaces, programs and files are removed in all of them.
+// Everybody learns everybody's address at the same moment, from a tracker that answers when all have asked
+// (rival.PeerList); time runs from there. The clients' start is not counted. Multicast does not pass the bridge, so
+// nobody is found earlier. Every copy is compared with the source, and a run in which a client counts bytes as from its
+// own machine is invalid.
+//
+// Exit codes: 0 measured, 1 something failed, 2 usage, 130 and 143 ended by a signal. Namespaces, programs and files are
+// removed in all of them; what a killed run leaves is removed by the next.
 package main

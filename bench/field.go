@@ -112,9 +112,6 @@ func (f *field) listen() (net.Listener, error) {
 	return net.Listen("tcp", "127.0.0.1:0")
 }
 
-// onLoopback tells whether clients see addresses of 127.0.0.0/8.
-func (f *field) onLoopback() bool { return f.network == nil }
-
 // carried is how many bytes the loopback device has carried, of a field that has one; -1 if that is not known.
 func (f *field) carried() int64 {
 	if f.lone != nil {

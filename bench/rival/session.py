@@ -33,7 +33,9 @@ if job["up"] or job["down"]:
 session = lt.session(settings)
 if job["up"] or job["down"]:
     # Peers on private addresses are in a class that limits pass by; a limit is only asked for where it must hold.
-    session.set_peer_class_filter(lt.ip_filter())
+    everybody = lt.ip_filter()
+    everybody.add_rule("0.0.0.0", "255.255.255.255", 1 << lt.session.global_peer_class_id)
+    session.set_peer_class_filter(everybody)
 
 if job["torrent"]:
     params = lt.add_torrent_params()
