@@ -239,7 +239,7 @@ func (e *engine) connAdded(pc *torrent.PeerConn) {
 	if ap, err := netip.ParseAddrPort(pc.RemoteAddr.String()); err == nil {
 		l.remote = netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 	}
-	l.tier.Store(uint32(TierFar))
+	l.tier.Store(uint32(tierOf(nil, false, [32]byte{}, "", e.node.lan.own(l.remote.Addr()), e.node.lan.local(l.remote.Addr()))))
 	e.links[pc] = l
 	e.mu.Unlock()
 
