@@ -65,6 +65,9 @@ func newEngine(n *Node) (*engine, error) {
 	cfg.DropDuplicatePeerIds = true
 	// An origin must know whether a complete peer is still there to pass pieces on.
 	cfg.DropMutuallyCompletePeers = false
+	// A request that is on its way is not asked of somebody else for a while: the
+	// block would arrive twice.
+	cfg.StealRequestGrace = time.Second
 	cfg.HeaderObfuscationPolicy = torrent.HeaderObfuscationPolicy{Preferred: false, RequirePreferred: false}
 	cfg.EstablishedConnsPerTorrent = maxConns
 	cfg.HandshakesTimeout = 10 * time.Second
@@ -190,7 +193,13 @@ func (e *engine) open(ctx context.Context, it *Item) error {
 	return nil
 }
 
+// layersOf returns the piece layers that are known; nil where there can be none,
+// because the engine takes an empty map for a promise of v2 metadata, and stops
+// half way when a torrent has none.
 func layersOf(t *manifest.Torrent) map[string]string {
+	if !t.HasV2() {
+		return nil
+	}
 	out := make(map[string]string)
 	for _, f := range t.Files {
 		if l := t.Layer(f.PiecesRoot); len(l) > 0 {

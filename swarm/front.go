@@ -121,6 +121,7 @@ func (f *front) sniff(c net.Conn) {
 		}
 	}
 	c.SetReadDeadline(time.Time{})
+	keepShort(c)
 	back := &sniffed{Conn: c, head: append([]byte(nil), head[:]...)}
 	switch string(head[:]) {
 	case "GET ", "HEAD", "POST", "PUT ", "OPTI":
@@ -213,7 +214,11 @@ func (d *peerDialer) Dial(ctx context.Context, addr string) (net.Conn, error) {
 	if err != nil || !d.allow(ap) {
 		return nil, fmt.Errorf("dial %s: %w", addr, errNotAllowed)
 	}
-	return d.d.DialContext(ctx, "tcp", addr)
+	c, err := d.d.DialContext(ctx, "tcp", addr)
+	if err == nil {
+		keepShort(c)
+	}
+	return c, err
 }
 
 // DialerNetwork tells the engine what it gets.

@@ -11,7 +11,7 @@
 //
 //   - a piece that nobody has yet is granted to one leecher, its first holder;
 //   - only a few pieces are in transfer at a time, as many as the origin's uplink
-//     carries in a fraction of a second, at least two a leecher and four in all,
+//     carries in a fraction of a second, at least two a leecher and eight in all,
 //     so that whole pieces come into the swarm steadily from the first second on;
 //   - the next piece goes to the leecher that has least left to pass on: joining
 //     the shortest queue, which paces itself to unequal uplinks, late arrivals
@@ -20,8 +20,9 @@
 //   - a piece whose only holders have left is granted again;
 //   - a leecher that says that it is hungry is granted what it names.
 //
-// With a single leecher there is nobody to share with, and the window opens to
-// whatever the line needs.
+// With a single leecher there is nobody to share with, and the window is wider; yet
+// never so wide that one who comes a moment later finds everything promised to the
+// first.
 //
 // Worked example: four pieces, leechers A and B, both empty. Next returns (A, 0),
 // (B, 1), (A, 2), (B, 3). A reports that it has 0, so A has one piece that B

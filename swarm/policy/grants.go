@@ -16,10 +16,10 @@ type Grant struct {
 
 // Limits of the origin's window; see the package documentation.
 const (
-	minWindowPieces  = 4                      // in transfer in all
+	minWindowPieces  = 8                      // in transfer in all
 	minLeecherPieces = 2                      // in transfer to one leecher
-	windowSpan       = 250 * time.Millisecond // of the measured rate is in transfer
-	soloWindow       = 16 << 20               // bytes in transfer when there is one leecher only
+	windowSpan       = 600 * time.Millisecond // of the measured rate is in transfer
+	soloSpan         = time.Second            // the same, when there is one leecher only
 	minGrantLife     = 10 * time.Second       // before an unanswered grant is given to another
 )
 
@@ -217,11 +217,14 @@ func (g *Grants) Next(now time.Duration, rate float64) []Grant {
 func (g *Grants) window(rate float64) (total, each int) {
 	pl := max(g.cfg.PieceLength, 1)
 	n := g.Leechers()
+	span := windowSpan
 	if n <= 1 {
-		w := max(minWindowPieces, int(soloWindow/pl))
-		return w, w
+		span = soloSpan
 	}
-	total = max(minWindowPieces, int(rate*windowSpan.Seconds()/float64(pl)))
+	total = max(minWindowPieces, int(rate*span.Seconds()/float64(pl)))
+	if n <= 1 {
+		return total, total
+	}
 	each = max(minLeecherPieces, (total+n-1)/n)
 	return total, each
 }
