@@ -26,8 +26,9 @@ type BuildOptions struct {
 // for every element of Files, by the same index, where it is on disk; they are
 // zero for pads and symlinks.
 //
-// Names become NFC. Symlinks stay links and must not lead out of the tree, a path
-// itself may be one and is followed. What cannot be published is an error that
+// Names become NFC, and how they were spelled is remembered: see Torrent.Written.
+// Symlinks stay links and must not lead out of the tree, a path itself may be one
+// and is followed. What cannot be published is an error that
 // names it: it wraps ErrChanged, ErrUnsafePath, ErrCollision, ErrUnsupported,
 // ErrTooLarge, that of ctx or of the file system.
 func Build(ctx context.Context, paths []string, o BuildOptions) (*Torrent, []Source, error) {
@@ -36,20 +37,21 @@ func Build(ctx context.Context, paths []string, o BuildOptions) (*Torrent, []Sou
 			return nil, nil, err
 		}
 	}
-	name, found, empty, single, err := scanTree(ctx, paths, o.Name)
+	s, err := scanTree(ctx, paths, o.Name)
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := checkNames(found); err != nil {
-		return nil, nil, err
+	found := s.found
+	t := &Torrent{Name: nfc(s.name), EmptyDirs: s.empty, Private: o.Private, single: s.single, Files: make([]File, len(found)), written: s.written}
+	if t.Name != s.name {
+		t.writtenName = s.name
 	}
-	t := &Torrent{Name: name, EmptyDirs: empty, Private: o.Private, single: single, Files: make([]File, len(found))}
 	for i := range found {
 		t.Files[i] = found[i].file
 		t.length += found[i].file.Length
 	}
 	if err := checkTree(t.Files, t.EmptyDirs, nfc); err != nil {
-		return nil, nil, fmt.Errorf("publish %q: %w; rename one of them", name, err)
+		return nil, nil, fmt.Errorf("publish %q: %w; rename one of them", t.Name, err)
 	}
 	t.PieceLength = o.PieceLength
 	if t.PieceLength == 0 {
@@ -69,7 +71,7 @@ func Build(ctx context.Context, paths []string, o BuildOptions) (*Torrent, []Sou
 		}
 		next++
 	}
-	found = nil
+	s, found = nil, nil
 	t.indexFilled()
 	workers := o.Workers
 	if workers <= 0 {

@@ -45,6 +45,7 @@
 // symbolic links (attr l, "symlink path" from the torrent's root, the root itself
 // being ["."]) as BEP 47 does, empty files as files, and empty directories by a
 // key of our own in any format, "empty directories": a list of paths, ascending.
+// Two more of our own, "written name" and "written paths", are explained below.
 //
 // # Which format
 //
@@ -80,6 +81,28 @@
 // than 3072 bytes; nor two paths that are the same in NFC, nor a path below
 // another one that is a file, a symlink or an empty directory: nothing is ever
 // written through a link. Links lead nowhere outside of the torrent.
+//
+// What comes out of a torrent shall be called, byte for byte, as what went in. So
+// where a name was not NFC on the publisher's disk the info dict remembers it, in
+// any format and only then: "written name" is the top level's; "written paths" is
+// a list, ascending, of one path for each file, symlink and directory whose own
+// name was another one, spelled as it was from the top down to that name:
+//
+//	13:written paths l
+//	 l 6:<63616665cc81> e
+//	 l 6:<63616665cc81> 6:<6e6169cc8866> e
+//	e
+//
+// says that the directory café is decomposed, and naïf in it is too. What else is
+// in café needs no mention. Torrent.WrittenName and Torrent.Written give the
+// spelling for the disk; whatever compares or looks up uses Name, Files and
+// EmptyDirs. Parse refuses what is no other spelling of a name in the torrent or
+// contradicts another path, and holds all to the rules above. As all spellings of
+// a path are the same in NFC, paths that do not collide do not when they are written
+// either. The target of a link is spelled like what it names; what is not in the
+// tree, or is behind another link, stays as it was in the link. A name of more than
+// 255 bytes that has fewer in NFC is NFC for everybody. Torrents of others have
+// neither key; their names are taken as they are.
 //
 // Names that only some systems cannot have are published (a kernel's sources
 // contain an aux.c), but before such a system writes a tree it asks

@@ -16,6 +16,15 @@ func appendPath(b []byte, path []string) []byte {
 	return append(b, 'e')
 }
 
+// appendPaths appends a key with a list of paths.
+func appendPaths(b []byte, key string, paths [][]string) []byte {
+	b = append(bencode.AppendString(b, key), 'l')
+	for _, path := range paths {
+		b = appendPath(b, path)
+	}
+	return append(b, 'e')
+}
+
 // appendAttr appends the attributes of f (BEP 47), if it has any.
 func appendAttr(b []byte, f *File) []byte {
 	switch {
@@ -86,11 +95,7 @@ func (t *Torrent) encodeInfo() []byte {
 		b = appendAttr(b, &t.Files[0])
 	}
 	if len(t.EmptyDirs) > 0 {
-		b = append(b, "17:empty directoriesl"...)
-		for _, dir := range t.EmptyDirs {
-			b = appendPath(b, dir)
-		}
-		b = append(b, 'e')
+		b = appendPaths(b, "empty directories", t.EmptyDirs)
 	}
 	if t.v2 {
 		b = appendTree(append(b, "9:file tree"...), t.Files)
@@ -119,7 +124,7 @@ func (t *Torrent) encodeInfo() []byte {
 	if t.sha256 != nil {
 		b = bencode.AppendString(append(b, "13:sha256 pieces"...), t.sha256)
 	}
-	return append(b, 'e')
+	return append(t.appendWritten(b), 'e')
 }
 
 // withPads returns files with a pad behind each one that does not end on a piece,

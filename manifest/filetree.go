@@ -60,20 +60,20 @@ func (p *pathReader) length() int64 {
 	return n
 }
 
-// dirs reads our list of empty directories, which is ascending.
-func (p *pathReader) dirs() [][]string {
-	var dirs [][]string
+// paths reads the value of one of our own keys: a list of paths, which ascends.
+func (p *pathReader) paths(key string) [][]string {
+	var paths [][]string
 	p.r.List(func() {
-		dir := p.path()
+		path := p.path()
 		if p.r.Err() == nil {
-			p.r.Fail(checkPath(dir))
+			p.r.Fail(checkPath(path))
 		}
-		if n := len(dirs); n > 0 && slices.Compare(dirs[n-1], dir) >= 0 {
-			p.r.Fail(fmt.Errorf("%w: empty directories out of order at %q", ErrMalformed, dir))
+		if n := len(paths); n > 0 && slices.Compare(paths[n-1], path) >= 0 {
+			p.r.Fail(fmt.Errorf("%w: %s out of order at %q", ErrMalformed, key, path))
 		}
-		dirs = append(dirs, dir)
+		paths = append(paths, path)
 	})
-	return dirs
+	return paths
 }
 
 // list reads the v1 files.

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"testing"
 )
 
@@ -57,6 +58,7 @@ func exercise(t *testing.T, tor *Torrent) {
 			}
 		}
 	}
+	exerciseWritten(t, tor)
 	for _, l := range tor.MissingLayers() {
 		if tor.AddLayer(l.Root, make([]byte, min(l.Size, 1<<16))) == nil {
 			t.Fatal("a layer of zeros is accepted")
@@ -66,6 +68,42 @@ func exercise(t *testing.T, tor *Torrent) {
 	tor.CheckDestination("windows")
 	if _, err := ParseMagnet(tor.Magnet(nil, nil)); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// exerciseWritten checks that all paths are as safe and as distinct on disk as
+// they are in the torrent.
+func exerciseWritten(t *testing.T, tor *Torrent) {
+	safe := func(path []string) []string {
+		written := tor.Written(path)
+		if err := checkPath(written); err != nil {
+			t.Fatal(err)
+		}
+		if nfc(pathKey(written)) != nfc(pathKey(path)) {
+			t.Fatalf("%+q is written as %+q", path, written)
+		}
+		return written
+	}
+	if err := checkElement(tor.WrittenName()); err != nil || nfc(tor.WrittenName()) != nfc(tor.Name) {
+		t.Fatalf("%+q is written as %+q, %v", tor.Name, tor.WrittenName(), err)
+	}
+	files, dirs := slices.Clone(tor.Files), slices.Clone(tor.EmptyDirs)
+	for i := range files {
+		f := &files[i]
+		if !f.Pad {
+			f.Path = safe(f.Path)
+		}
+		for _, s := range tor.Written(f.Symlink) {
+			if err := checkElement(s); err != nil && s != "." {
+				t.Fatal(err)
+			}
+		}
+	}
+	for i := range dirs {
+		dirs[i] = safe(dirs[i])
+	}
+	if err := checkTree(files, dirs, func(s string) string { return s }); err != nil {
+		t.Fatalf("written: %v", err)
 	}
 }
 
@@ -95,6 +133,9 @@ func FuzzParseInfo(f *testing.F) {
 	for _, format := range formats {
 		tor, _ := build(f, BuildOptions{Format: format, PieceLength: BlockSize}, makeTree(f))
 		f.Add(tor.InfoBytes)
+	}
+	for _, c := range writtenCases() {
+		f.Add([]byte(c.info))
 	}
 	f.Add([]byte("d6:lengthi7e4:name1:t12:piece lengthi5e6:pieces40:0123456789012345678901234567890123456789e"))
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -40,6 +40,8 @@ type infoDict struct {
 	sha256         []byte
 	emptyDirs      [][]string
 	private        bool
+	writtenName    *string
+	writtenPaths   [][]string
 }
 
 func parseInfo(info []byte) (*Torrent, error) {
@@ -77,6 +79,9 @@ func parseInfo(info []byte) (*Torrent, error) {
 	if t.single && len(t.EmptyDirs) > 0 {
 		return nil, fmt.Errorf("%w: a single file with empty directories", ErrMalformed)
 	}
+	if err := t.readWritten(d.writtenName, d.writtenPaths); err != nil {
+		return nil, err
+	}
 	t.infoSHA1, t.infoSum = sha1.Sum(info), sha256.Sum256(info)
 	return t, t.index()
 }
@@ -92,7 +97,7 @@ func readInfo(info []byte) (*infoDict, error) {
 		case "attr":
 			d.attr = r.String()
 		case "empty directories":
-			d.emptyDirs = p.dirs()
+			d.emptyDirs = p.paths(key)
 		case "file tree":
 			d.tree, d.hasTree = p.tree(), true
 		case "files":
@@ -117,6 +122,10 @@ func readInfo(info []byte) (*infoDict, error) {
 			}
 		case "sha256 pieces":
 			d.sha256 = r.Bytes()
+		case "written name":
+			d.writtenName = new(r.String())
+		case "written paths":
+			d.writtenPaths = p.paths(key)
 		default:
 			r.Skip()
 		}

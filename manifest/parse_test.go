@@ -4,6 +4,7 @@ import (
 	"crypto/sha1"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -119,7 +120,7 @@ func v2Cases() []infoCase {
 }
 
 func TestParseInfo(t *testing.T) {
-	for _, c := range append(v1Cases(), v2Cases()...) {
+	for _, c := range slices.Concat(v1Cases(), v2Cases(), writtenCases()) {
 		tor, err := ParseInfo([]byte(c.info))
 		switch {
 		case c.want == "" && err != nil:

@@ -39,14 +39,12 @@ func checkPath(path []string) error {
 	if len(path) == 0 || len(path) > maxDepth {
 		return fmt.Errorf("%w: a path of %d names, 1 to %d are allowed", ErrUnsafePath, len(path), maxDepth)
 	}
-	n := 0
 	for _, s := range path {
 		if err := checkElement(s); err != nil {
 			return err
 		}
-		n += len(s) + 1
 	}
-	if n > maxPath {
+	if n := pathBytes(path); n > maxPath {
 		return fmt.Errorf("%w: path %.60q… has %d bytes, more than %d", ErrUnsafePath, strings.Join(path, "/"), n, maxPath)
 	}
 	return nil
@@ -125,6 +123,9 @@ func (t *Torrent) CheckDestination(goos string) error {
 	}
 	if windows {
 		if err := checkWindows(t.Name); err != nil {
+			return err
+		}
+		if err := t.checkWrittenWindows(); err != nil {
 			return err
 		}
 		for i := range t.Files {

@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,100 +36,145 @@ type found struct {
 
 // scanner collects a tree without reading its files.
 type scanner struct {
-	ctx   context.Context
-	root  string // on disk: what paths in the torrent start from, "" when there are several
-	found []found
-	empty [][]string
+	ctx     context.Context
+	name    string // of the tree, as it was asked for or is on disk
+	single  bool   // one file
+	found   []found
+	empty   [][]string
+	written []spelling // of what is not called on disk as it is in found and empty
 }
 
-// scanTree returns what paths name, ascending by path, and whether it is a single
-// file. A path that is a symlink is followed; links below it are kept.
-func scanTree(ctx context.Context, paths []string, name string) (string, []found, [][]string, bool, error) {
+// scanTree collects what paths name, ascending by path. A path that is a symlink
+// is followed; links below it are kept.
+func scanTree(ctx context.Context, paths []string, name string) (*scanner, error) {
 	if len(paths) == 0 {
-		return "", nil, nil, false, errors.New("publish: no path is given")
+		return nil, errors.New("publish: no path is given")
 	}
-	s := &scanner{ctx: ctx}
 	abs := make([]string, len(paths))
 	for i, path := range paths {
 		var err error
 		if abs[i], err = filepath.Abs(path); err != nil {
-			return "", nil, nil, false, fmt.Errorf("publish %q: %w", path, err)
+			return nil, fmt.Errorf("publish %q: %w", path, err)
 		}
 	}
+	s := &scanner{ctx: ctx, name: name}
 	if len(paths) > 1 {
-		return s.several(abs, name)
+		return s, s.several(abs)
 	}
-	if name == "" {
-		name = filepath.Base(abs[0])
+	return s, s.one(abs[0])
+}
+
+// setName checks the name of the tree, which is fallback unless one was given.
+func (s *scanner) setName(fallback string) error {
+	s.name = cmp.Or(s.name, fallback)
+	if len(s.name) > maxElement {
+		s.name = nfc(s.name)
 	}
-	name = nfc(name)
-	if err := checkElement(name); err != nil {
-		return "", nil, nil, false, fmt.Errorf("publish %q: %w; give it a name", abs[0], err)
+	if err := checkElement(nfc(s.name)); err != nil {
+		return err
 	}
-	info, err := os.Stat(abs[0])
+	return checkElement(s.name)
+}
+
+// one collects a file, or what is in a directory.
+func (s *scanner) one(path string) error {
+	if err := s.setName(filepath.Base(path)); err != nil {
+		return fmt.Errorf("publish %q: %w; give it a name", path, err)
+	}
+	info, err := os.Stat(path)
 	if err != nil {
-		return "", nil, nil, false, fmt.Errorf("publish: %w", err)
+		return fmt.Errorf("publish: %w", err)
 	}
 	if !info.IsDir() {
-		err := s.file(abs[0], []string{name}, info)
-		return name, s.found, nil, true, err
+		s.single = true
+		return s.file(path, []string{nfc(s.name)}, info)
 	}
-	s.root = abs[0]
-	if s.root, err = filepath.EvalSymlinks(s.root); err != nil {
-		return "", nil, nil, false, fmt.Errorf("publish: %w", err)
+	root, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return fmt.Errorf("publish: %w", err)
 	}
-	err = s.dir(s.root, nil)
+	if err := s.dir(root, spelling{}); err != nil {
+		return err
+	}
 	s.sort()
-	return name, s.found, s.empty, false, err
+	return nil
 }
 
 // several collects paths as the top level of one tree.
-func (s *scanner) several(abs []string, name string) (string, []found, [][]string, bool, error) {
-	if name = nfc(name); name == "" {
-		name = nfc(filepath.Base(filepath.Dir(abs[0])))
-	}
-	if err := checkElement(name); err != nil {
-		return "", nil, nil, false, fmt.Errorf("publish %d paths: %w; give them a name", len(abs), err)
+func (s *scanner) several(abs []string) error {
+	if err := s.setName(filepath.Base(filepath.Dir(abs[0]))); err != nil {
+		return fmt.Errorf("publish %d paths: %w; give them a name", len(abs), err)
 	}
 	top := make(map[string]string)
 	for _, path := range abs {
-		base := nfc(filepath.Base(path))
-		if other, ok := top[base]; ok {
-			return "", nil, nil, false, fmt.Errorf("publish: %w: %q and %q have the same name", ErrCollision, other, path)
+		at := spelling{}.below(filepath.Base(path))
+		if other, ok := top[at.path[0]]; ok {
+			return fmt.Errorf("publish: %w: %q and %q have the same name", ErrCollision, other, path)
 		}
-		top[base] = path
+		top[at.path[0]] = path
 		info, err := os.Stat(path)
 		if err != nil {
-			return "", nil, nil, false, fmt.Errorf("publish: %w", err)
+			return fmt.Errorf("publish: %w", err)
 		}
-		if err := s.entry(path, []string{base}, info); err != nil {
-			return "", nil, nil, false, err
+		if err := s.entry(path, at, info); err != nil {
+			return err
 		}
 	}
 	s.sort()
-	return name, s.found, s.empty, false, nil
+	return nil
 }
 
-// sort orders by path, element by element, which is the order of a file tree.
+// sort orders by path, element by element, which is the order of a file tree, and
+// then settles what links lead to.
 func (s *scanner) sort() {
 	slices.SortFunc(s.found, func(a, b found) int { return slices.Compare(a.file.Path, b.file.Path) })
 	slices.SortFunc(s.empty, slices.Compare[[]string])
+	for i := range s.found {
+		s.settleTarget(s.found[i].file.Symlink)
+	}
 }
 
-// checkNames refuses files whose names became one by NFC, calling them as they
-// are on disk. The rest of what can collide is left to checkTree.
-func checkNames(found []found) error {
-	for i := 1; i < len(found); i++ {
-		a, b := &found[i-1], &found[i]
-		if slices.Equal(a.file.Path, b.file.Path) {
-			return fmt.Errorf("publish: %w: %+q and %+q are spelled the same in NFC; rename one of them", ErrCollision, a.source.Path, b.source.Path)
+// settleTarget makes names of a link's target NFC as far as it names something in
+// the tree: how that is spelled, the tree says. What lies behind another link, or
+// does not exist, nothing else tells how to spell, so it stays as it is.
+func (s *scanner) settleTarget(target []string) {
+	for i, name := range target {
+		target[i] = nfc(name)
+		if target[i] != name && !s.has(target[:i+1]) {
+			target[i] = name
+			return
 		}
+	}
+}
+
+// has tells whether path is something in the tree. It is for trees that are
+// sorted.
+func (s *scanner) has(path []string) bool {
+	i, _ := slices.BinarySearchFunc(s.found, path, func(f found, path []string) int { return slices.Compare(f.file.Path, path) })
+	k, _ := slices.BinarySearchFunc(s.empty, path, slices.Compare[[]string])
+	return i < len(s.found) && hasPrefix(s.found[i].file.Path, path) || k < len(s.empty) && hasPrefix(s.empty[k], path)
+}
+
+// checkNames refuses names in a directory that become one by NFC, calling them as
+// they are on disk.
+func checkNames(disk string, entries []fs.DirEntry) error {
+	if !slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return nfc(e.Name()) != e.Name() }) {
+		return nil
+	}
+	seen := make(map[string]string, len(entries))
+	for _, e := range entries {
+		stored := nfc(e.Name())
+		if other, ok := seen[stored]; ok {
+			return fmt.Errorf("publish: %w: %+q and %+q are spelled the same in NFC; rename one of them", ErrCollision,
+				filepath.Join(disk, other), filepath.Join(disk, e.Name()))
+		}
+		seen[stored] = e.Name()
 	}
 	return nil
 }
 
 // dir collects what is in a directory.
-func (s *scanner) dir(disk string, path []string) error {
+func (s *scanner) dir(disk string, at spelling) error {
 	if err := s.ctx.Err(); err != nil {
 		return fmt.Errorf("publish %q: %w", disk, err)
 	}
@@ -136,9 +182,12 @@ func (s *scanner) dir(disk string, path []string) error {
 	if err != nil {
 		return fmt.Errorf("publish: %w; make it readable or leave it out", err)
 	}
-	if len(entries) == 0 && len(path) > 0 {
-		s.empty = append(s.empty, path)
+	if len(entries) == 0 && len(at.path) > 0 {
+		s.empty = append(s.empty, at.path)
 		return nil
+	}
+	if err := checkNames(disk, entries); err != nil {
+		return err
 	}
 	for _, e := range entries {
 		full := filepath.Join(disk, e.Name())
@@ -149,7 +198,7 @@ func (s *scanner) dir(disk string, path []string) error {
 		if err != nil {
 			return fmt.Errorf("publish %q: %w: %w", full, ErrChanged, err)
 		}
-		if err := s.entry(full, append(path[:len(path):len(path)], nfc(e.Name())), info); err != nil {
+		if err := s.entry(full, at.below(e.Name()), info); err != nil {
 			return err
 		}
 	}
@@ -157,17 +206,22 @@ func (s *scanner) dir(disk string, path []string) error {
 }
 
 // entry collects what is at disk.
-func (s *scanner) entry(disk string, path []string, info fs.FileInfo) error {
-	if err := checkPath(path); err != nil {
-		return fmt.Errorf("publish %q: %w; rename it or leave it out", disk, err)
+func (s *scanner) entry(disk string, at spelling, info fs.FileInfo) error {
+	for _, path := range [][]string{at.path, at.written} {
+		if err := checkPath(path); err != nil {
+			return fmt.Errorf("publish %q: %w; rename it or leave it out", disk, err)
+		}
+	}
+	if at.differs() {
+		s.written = append(s.written, at)
 	}
 	switch {
 	case info.IsDir():
-		return s.dir(disk, path)
+		return s.dir(disk, at)
 	case info.Mode()&fs.ModeSymlink != 0:
-		return s.link(disk, path)
+		return s.link(disk, at.path)
 	}
-	return s.file(disk, path, info)
+	return s.file(disk, at.path, info)
 }
 
 // file collects a regular file, and refuses what is none.
@@ -211,7 +265,7 @@ func (s *scanner) link(disk string, path []string) error {
 	if !utf8.ValidString(text) {
 		return refuse("which is not valid UTF-8; rename it or leave it out")
 	}
-	target := strings.Split(nfc(filepath.ToSlash(text)), "/")
+	target := strings.Split(filepath.ToSlash(text), "/")
 	// Going up from behind another link leads where that one points.
 	at := filepath.Dir(disk)
 	for i, element := range target {

@@ -56,6 +56,9 @@ type Torrent struct {
 	WebSeeds    []string   // URLs (BEP 19)
 	Private     bool       // BEP 27
 
+	writtenName string     // Name in another spelling; "" when it has none
+	written     []spelling // each file, symlink and directory whose own name has another one, ascending by path
+
 	single   bool
 	v1, v2   bool
 	length   int64 // payload bytes

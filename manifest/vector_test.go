@@ -26,12 +26,36 @@ func vectorTree(t *testing.T) string {
 	write(t, root, "bin/run", []byte("#!/bin/sh\necho run\n"), 0o755)
 	write(t, root, "bin/zeros", make([]byte, 40_000), 0o644)
 	write(t, root, "empty", nil, 0o644)
-	write(t, root, "cafe\u0301", []byte("NFC\n"), 0o644)
+	write(t, root, "caf\u00e9", []byte("NFC\n"), 0o644)
 	if err := os.Mkdir(filepath.Join(root, "void"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Symlink("../hello.txt", filepath.Join(root, "bin", "link")); err != nil {
 		t.Fatal(err)
+	}
+	return root
+}
+
+// writtenTree has names that are not NFC.
+func writtenTree(t testing.TB) string {
+	root := filepath.Join(t.TempDir(), "de\u0301ja\u0300")
+	write(t, root, "cafe\u0301/nai\u0308f", []byte("decomposed\n"), 0o644)
+	write(t, root, "cafe\u0301/plain", []byte("plain\n"), 0o644)
+	write(t, root, "caf\u00e9s", []byte("composed\n"), 0o755)
+	write(t, root, "plain/e\u0301", nil, 0o644)
+	if err := os.MkdirAll(filepath.Join(root, "plain", "vide\u0301"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for link, target := range map[string]string{
+		"lien":                "cafe\u0301/nai\u0308f",
+		"cafe\u0301/le\u0301": "../plain/vide\u0301",
+		"through":             "lie\u0301/e\u0301", // what is behind a link
+		"lie\u0301":           "plain",
+		"nowhere":             "o\u0308",
+	} {
+		if err := os.Symlink(target, filepath.Join(root, link)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return root
 }
@@ -63,6 +87,9 @@ func text(b []byte) string {
 	readable := utf8.Valid(b)
 	for _, r := range string(b) {
 		readable = readable && (unicode.IsPrint(r) || r == '\n')
+	}
+	if readable && nfc(string(b)) != string(b) {
+		return strconv.QuoteToASCII(string(b)) // it would look like its NFC
 	}
 	if readable {
 		return strconv.Quote(string(b))
@@ -97,11 +124,12 @@ func golden(t *testing.T, name, head string, got []byte) {
 }
 
 func TestVectors(t *testing.T) {
-	root := vectorTree(t)
-	for _, format := range formats {
-		tor, _ := build(t, BuildOptions{Format: format}, root)
-		head := fmt.Sprintf("vector as %s\nSHA-1 of the info dict   %x\nSHA-256 of the info dict %x\n", format, tor.infoSHA1, tor.infoSum)
-		golden(t, "tree-"+format.String()+".torrent", head, tor.WithSources([]string{"http://tracker.example/announce"}, nil).Bytes())
+	for name, root := range map[string]string{"tree": vectorTree(t), "written": writtenTree(t)} {
+		for _, format := range formats {
+			tor, _ := build(t, BuildOptions{Format: format}, root)
+			head := fmt.Sprintf("%s as %s\nSHA-1 of the info dict   %x\nSHA-256 of the info dict %x\n", tor.Name, format, tor.infoSHA1, tor.infoSum)
+			golden(t, name+"-"+format.String()+".torrent", head, tor.WithSources([]string{"http://tracker.example/announce"}, nil).Bytes())
+		}
 	}
 	for i, e := range entries() {
 		b := e.Bytes()
