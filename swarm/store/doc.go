@@ -31,6 +31,11 @@
 // zeros and writes to them are dropped. So are writes to a piece that has been
 // verified.
 //
+// What a download makes, NAME included, is called as on the publisher's disk, which
+// may not be NFC (manifest.Torrent.Written), and so are the targets of symlinks. It
+// is only ever looked up by these names, never by what a directory lists: a file
+// system that has a spelling of its own, as those of macOS do, finds it as well.
+//
 // # What is true of a piece
 //
 // [Content.State] gives (complete, known). A piece is known to be incomplete

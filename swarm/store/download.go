@@ -22,8 +22,9 @@ type DownloadOptions struct {
 }
 
 // Download starts the download of a torrent into the directory dest, or goes on
-// with the one that is there, whoever began it. Content that is complete at
-// dest/Name already is taken as it is and served from there. Other content there
+// with the one that is there, whoever began it. Its files are called as on their
+// publisher's disk, below its WrittenName. Content that is complete at
+// that place already is taken as it is and served from there. Other content there
 // is ErrExists, or with Force replaced when Finish comes; its bytes are used
 // where they fit. Further errors match ErrIsFile, ErrDiskFull, ErrPermission,
 // ErrName, ErrElsewhere, ErrLocked or ErrOpen where these are the reason. When
@@ -144,7 +145,7 @@ func (d *downloader) known(ctx context.Context) (*Content, error) {
 		return nil, &Error{Kind: ErrElsewhere, Path: w.Name, Detail: "it is seeded in place from this state directory",
 			Hint: "copy it, or fetch it with another --state-dir"}
 	case w.Kind == Partial && w.Dest != d.dest:
-		return nil, &Error{Kind: ErrElsewhere, Path: filepath.Join(w.Dest, w.Name), Detail: "it is being fetched into that place",
+		return nil, &Error{Kind: ErrElsewhere, Path: w.path(), Detail: "it is being fetched into that place",
 			Hint: "finish it there with -o " + w.Dest}
 	case w.Kind == Partial && w.Journal:
 		return d.mend(ctx)
@@ -175,16 +176,17 @@ func (d *downloader) known(ctx context.Context) (*Content, error) {
 // the bytes. Nothing there: all nil. differs names the first path that is not as
 // it should be; copy is then good for what pieces still fit.
 func (d *downloader) inspect(ctx context.Context, root *os.Root) (copy *Content, differs error, err error) {
-	fi, err := root.Lstat(d.t.Name)
+	name := d.t.WrittenName()
+	fi, err := root.Lstat(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, nil
 	}
 	if err != nil {
-		return nil, nil, diskError("look at", filepath.Join(d.dest, d.t.Name), err)
+		return nil, nil, diskError("look at", filepath.Join(d.dest, name), err)
 	}
-	path := filepath.Join(d.dest, d.t.Name)
+	path := filepath.Join(d.dest, name)
 	switch {
-	case !d.t.Single() && isEmptyDir(root, d.t.Name):
+	case !d.t.Single() && isEmptyDir(root, name):
 		return nil, nil, nil
 	case fi.Mode()&fs.ModeSymlink != 0:
 		return nil, d.exists(path, "a symlink"), nil
@@ -195,7 +197,7 @@ func (d *downloader) inspect(ctx context.Context, root *os.Root) (copy *Content,
 		return nil, nil, &Error{Kind: ErrIsFile, Path: path, Detail: "a file stands where a directory is needed",
 			Hint: "move it away, or name another directory with -o"}
 	}
-	p := &tree{t: d.t, dest: d.dest, prefix: d.t.Name}
+	p := &tree{t: d.t, dest: d.dest, prefix: name}
 	if err := p.hold(); err != nil {
 		return nil, nil, diskError("open", d.dest, err)
 	}
@@ -240,7 +242,7 @@ func (c *Content) compareTree(root *os.Root) (path, detail string, err error) {
 		c.stamps[i] = noFile
 		if f.Symlink != nil {
 			rel := p.below(f.Path)
-			want, err := linkTarget(f.Path, f.Symlink)
+			want, err := p.linkTarget(f.Path, f.Symlink)
 			if err != nil {
 				return "", "", err
 			}
@@ -327,7 +329,7 @@ func (d *downloader) grow(ctx context.Context, g *staging) (*Content, error) {
 			return nil, &Error{Kind: ErrName, Path: d.dest, Err: err, Hint: "name a directory on a file system that tells upper from lower case with -o"}
 		}
 	}
-	if err := g.restore(d.t.Name); err != nil {
+	if err := g.restore(d.t.WrittenName()); err != nil {
 		return nil, err
 	}
 	c := d.s.newContent(d.t, d.row)

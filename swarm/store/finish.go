@@ -68,7 +68,7 @@ func (c *Content) finalPath() string {
 	if c.row.Kind == InPlace {
 		return ""
 	}
-	return filepath.Join(c.row.Dest, c.row.Name)
+	return c.row.path()
 }
 
 func (c *Content) finish(ctx context.Context) error {
@@ -207,7 +207,7 @@ func (c *Content) fillFile(i int) error {
 // makeLink makes a symlink that nothing will be written through any more.
 func (p *tree) makeLink(path, target []string) error {
 	rel := p.below(path)
-	text, err := linkTarget(path, target)
+	text, err := p.linkTarget(path, target)
 	if err != nil {
 		return err
 	}
@@ -274,7 +274,7 @@ func (c *Content) switchPlace(stamps []stamp) error {
 	if err := c.rename(); err != nil {
 		return err
 	}
-	c.place = &tree{t: c.t, dest: c.dest, prefix: c.t.Name}
+	c.place = &tree{t: c.t, dest: c.dest, prefix: c.t.WrittenName()}
 	c.stamps, c.phase = stamps, served
 	return nil
 }
@@ -304,7 +304,7 @@ func (c *Content) rename() error {
 	if err != nil {
 		return err
 	}
-	taken, err := g.exists(c.t.Name)
+	taken, err := g.exists(c.t.WrittenName())
 	if err != nil {
 		return err
 	}
@@ -316,12 +316,12 @@ func (c *Content) rename() error {
 		if err := c.s.step("aside", c.moveAside); err != nil {
 			return err
 		}
-	case taken && (c.t.Single() || !isEmptyDir(g.root, c.t.Name)):
+	case taken && (c.t.Single() || !isEmptyDir(g.root, c.t.WrittenName())):
 		return fs.ErrExist
 	case taken:
 		move = renameOverEmpty // a directory replaces nothing else
 	}
-	return c.s.step("rename", func() error { return g.move(move, g.name, "new", ".", c.t.Name) })
+	return c.s.step("rename", func() error { return g.move(move, g.name, "new", ".", c.t.WrittenName()) })
 }
 
 func (c *Content) moveAside() error {
@@ -329,13 +329,13 @@ func (c *Content) moveAside() error {
 	if err := g.root.RemoveAll(g.oldPath()); err != nil {
 		return err
 	}
-	return g.move(renameNoReplace, ".", c.t.Name, g.name, "old")
+	return g.move(renameNoReplace, ".", c.t.WrittenName(), g.name, "old")
 }
 
 // unswap takes the journal back after a rename that failed.
 func (c *Content) unswap(err error) error {
 	g := c.staging
-	if rerr := g.restore(c.t.Name); rerr != nil {
+	if rerr := g.restore(c.t.WrittenName()); rerr != nil {
 		err = errors.Join(err, rerr)
 	}
 	c.rowMu.Lock()
@@ -346,7 +346,7 @@ func (c *Content) unswap(err error) error {
 		return errors.Join(err, perr)
 	}
 	c.row = w
-	path := filepath.Join(w.Dest, w.Name)
+	path := w.path()
 	if errors.Is(err, fs.ErrExist) {
 		return &Error{Kind: ErrExists, Path: path, Detail: "it appeared while the content was fetched", Err: err,
 			Hint: "move it away and run the same command again, or use --force to replace it"}

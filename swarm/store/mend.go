@@ -54,7 +54,7 @@ func (d *downloader) journaled() (*Content, []stamp, error) {
 	c.place = p
 	ok, err := g.exists(p.prefix)
 	if err == nil && !ok {
-		p.prefix = d.t.Name
+		p.prefix = d.t.WrittenName()
 		ok, err = g.exists(p.prefix)
 	}
 	if err != nil {

@@ -51,8 +51,9 @@ func regular(f *os.File, err error) (*os.File, error) {
 
 var errNotRegular = errors.New("not a regular file")
 
-// tree is the torrent's own layout below dest/prefix. Every access goes through
-// an os.Root at dest, so that no name and no symlink leads out of it.
+// tree is the torrent's own layout below dest/prefix, in the spelling of its
+// publisher's disk (Torrent.Written). Every access goes through an os.Root at
+// dest, so that no name and no symlink leads out of it.
 type tree struct {
 	t        *manifest.Torrent
 	dest     string // absolute
@@ -73,8 +74,9 @@ func (p *tree) rel(i int) string {
 	return p.below(p.t.Files[i].Path)
 }
 
+// below is the path relative to dest of what the torrent calls path.
 func (p *tree) below(path []string) string {
-	return filepath.Join(p.prefix, filepath.Join(path...))
+	return filepath.Join(p.prefix, filepath.Join(p.t.Written(path)...))
 }
 
 func (p *tree) path(i int) string { return filepath.Join(p.dest, p.rel(i)) }
@@ -210,8 +212,9 @@ func (p *tree) makeDirLocked(root *os.Root, dir string) error {
 
 // linkTarget is the text of a symlink at path that leads to target, both from
 // the torrent's root.
-func linkTarget(path, target []string) (string, error) {
-	text, err := filepath.Rel(filepath.Join(path[:len(path)-1]...), filepath.Join(target...))
+func (p *tree) linkTarget(path, target []string) (string, error) {
+	dir := p.t.Written(path[:len(path)-1])
+	text, err := filepath.Rel(filepath.Join(dir...), filepath.Join(p.t.Written(target)...))
 	if err != nil {
 		return "", fmt.Errorf("symlink %s: %w", strings.Join(path, "/"), err)
 	}

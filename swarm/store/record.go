@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
@@ -42,7 +43,8 @@ type Record struct {
 	InfoSum  [32]byte // SHA-256 of the info dict
 	Kind     Kind
 	Name     string // of the torrent
-	Dest     string // absolute directory that holds Name or will; empty when InPlace
+	Written  string // Name in the spelling of its publisher's disk
+	Dest     string // absolute directory that holds Written or will; empty when InPlace
 	Length   int64  // payload bytes
 	Origin   bool   // this node is where the content comes from
 	Meta     []byte // the caller's
@@ -54,7 +56,7 @@ func (r Record) Path() string {
 	if r.Kind == InPlace {
 		return ""
 	}
-	return filepath.Join(r.Dest, r.Name)
+	return filepath.Join(r.Dest, cmp.Or(r.Written, r.Name))
 }
 
 // row is a Record as it is stored, with what only this package needs.
@@ -63,6 +65,7 @@ type row struct {
 	Kind     Kind   `json:"kind"`
 	InfoSum  []byte `json:"info_sum"`
 	Name     string `json:"name"`
+	Written  string `json:"written,omitempty"` // "" in records of before there was such a thing: Name
 	Dest     string `json:"dest,omitempty"`
 	Length   int64  `json:"length"`
 	Origin   bool   `json:"origin,omitempty"`
@@ -74,11 +77,14 @@ type row struct {
 }
 
 func (w *row) record(ih [20]byte) Record {
-	r := Record{InfoHash: ih, Kind: w.Kind, Name: w.Name, Dest: w.Dest, Length: w.Length,
+	r := Record{InfoHash: ih, Kind: w.Kind, Name: w.Name, Written: cmp.Or(w.Written, w.Name), Dest: w.Dest, Length: w.Length,
 		Origin: w.Origin, Meta: w.Meta, Uploaded: w.Uploaded}
 	copy(r.InfoSum[:], w.InfoSum)
 	return r
 }
+
+// path is where the content lies or will lie, unless it is InPlace.
+func (w *row) path() string { return filepath.Join(w.Dest, cmp.Or(w.Written, w.Name)) }
 
 // The buckets; every key is an infohash, every value sealed.
 var (

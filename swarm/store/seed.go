@@ -116,7 +116,7 @@ func (c *Content) setServed() {
 
 func (s *Store) newRow(t *manifest.Torrent, k Kind, dest string) row {
 	sum := t.InfoSum()
-	return row{Version: 1, Kind: k, InfoSum: sum[:], Name: t.Name, Dest: dest, Length: t.Length(),
+	return row{Version: 1, Kind: k, InfoSum: sum[:], Name: t.Name, Written: t.WrittenName(), Dest: dest, Length: t.Length(),
 		Layers: len(t.MissingLayers())}
 }
 
@@ -182,7 +182,7 @@ func (s *Store) reopenServed(ctx context.Context, t *manifest.Torrent, w row) (*
 	if w.Kind == InPlace {
 		c.place = sources{files.paths}
 	} else {
-		p := &tree{t: t, dest: w.Dest, prefix: t.Name}
+		p := &tree{t: t, dest: w.Dest, prefix: t.WrittenName()}
 		if err := p.hold(); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, diskError("open", w.Dest, err)
 		}
