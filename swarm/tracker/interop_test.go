@@ -19,6 +19,15 @@ const (
 	script = "testdata/libtorrent_peer.py"
 )
 
+// absent skips the test for want of another program, or fails it in CI, where all of them must be there.
+func absent(t *testing.T, format string, args ...any) {
+	t.Helper()
+	if os.Getenv("CI") == "true" {
+		t.Fatalf("in CI every client must be there: "+format, args...)
+	}
+	t.Skipf(format, args...)
+}
+
 // TestLibtorrentAndAria2 lets two stock clients find each other through the tracker
 // and nothing else, in both directions, over HTTP and over UDP. Whoever seeds
 // announces first and hears of nobody; so if the other one completes, it has got
@@ -26,10 +35,10 @@ const (
 func TestLibtorrentAndAria2(t *testing.T) {
 	aria2, err := exec.LookPath("aria2c")
 	if err != nil {
-		t.Skip("aria2c is not on PATH")
+		absent(t, "aria2c is not on PATH")
 	}
 	if out, err := exec.Command(python, script, "probe").CombinedOutput(); err != nil {
-		t.Skipf("%s cannot import libtorrent: %v: %s", python, err, out)
+		absent(t, "%s cannot import libtorrent: %v: %s", python, err, out)
 	}
 	for _, scheme := range []string{"http", "udp"} {
 		t.Run(scheme+" libtorrent to aria2", func(t *testing.T) {
