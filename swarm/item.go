@@ -219,18 +219,6 @@ func (it *Item) seed(ctx context.Context) error {
 	return it.watchSource(ctx)
 }
 
-// watchSource waits until the content on disk is no longer what was verified.
-func (it *Item) watchSource(ctx context.Context) error {
-	select {
-	case <-ctx.Done():
-		return nil
-	case err := <-it.content.Changed():
-		it.node.eng.drop(it)
-		it.node.mail.post(func() { it.node.emit(Event{Kind: EventChanged, Infohash: it.hash, Err: err}) })
-		return err
-	}
-}
-
 // metadata waits for the info dict and checks it.
 func (it *Item) metadata(ctx context.Context) error {
 	if it.torrent == nil {
