@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
+	"os"
 	"time"
 )
 
@@ -39,13 +41,20 @@ func Forward(ctx context.Context, dir string, q Request, stdin io.Reader, stdout
 		return Failed, err
 	}
 	defer c.Close()
+	in := bufio.NewReader(c)
 	out := &frameWriter{w: c}
-	payload := q.append(nil)
-	if len(payload) > maxRequest {
-		return Failed, Usagef("name fewer paths, or their directory", "the command line is too long to hand over: %s", Bytes(int64(len(payload))))
-	}
-	if err := out.frame(frameRequest, payload); err != nil {
-		return Failed, lostFault(holder.PID, err)
+	if refused, err := handOver(ctx, c, in, out, q); err != nil || refused != "" {
+		switch {
+		case ctx.Err() != nil:
+			return Failed, context.Cause(ctx)
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			return Failed, silentFault(holder.PID, err)
+		case err != nil && Code(err) == Usage:
+			return Failed, err
+		case err != nil:
+			return Failed, lostFault(holder.PID, err)
+		}
+		return Failed, protocolFault(holder.PID, errors.New(refused))
 	}
 	defer context.AfterFunc(ctx, func() {
 		stop, ok := errors.AsType[*Stop](context.Cause(ctx))
@@ -57,7 +66,7 @@ func Forward(ctx context.Context, dir string, q Request, stdin io.Reader, stdout
 	})()
 
 	results := &stickyWriter{w: stdout}
-	x, err := stream(bufio.NewReader(c), func() { go pump(out, stdin) }, results, stderr)
+	x, err := stream(in, func() { go pump(out, stdin) }, results, stderr)
 	switch {
 	case results.err != nil:
 		return Failed, fmt.Errorf("write to stdout: %w", results.err)
@@ -65,14 +74,42 @@ func Forward(ctx context.Context, dir string, q Request, stdin io.Reader, stdout
 		return Failed, context.Cause(ctx)
 	case err != nil:
 		return Failed, lostFault(holder.PID, err)
-	case x.refused != "":
-		return Failed, protocolFault(holder.PID, errors.New(x.refused))
 	case x.gone && ctx.Err() != nil:
 		return Failed, context.Cause(ctx)
 	case x.gone:
 		return Failed, &Gone{x.args}
 	}
 	return x.code, nil
+}
+
+// handOver sends the request and waits until the node accepts it, which it does at
+// once: a node that is stopped, or hangs, must not hang others.
+func handOver(ctx context.Context, c net.Conn, in io.Reader, out *frameWriter, q Request) (refused string, err error) {
+	payload := q.append(nil)
+	if len(payload) > maxRequest {
+		return "", Usagef("name fewer paths, or their directory", "the command line is too long to hand over: %s", Bytes(int64(len(payload))))
+	}
+	c.SetDeadline(time.Now().Add(requestTimeout))
+	stop := context.AfterFunc(ctx, func() { c.SetDeadline(time.Now()) })
+	defer func() {
+		if stop() {
+			c.SetDeadline(time.Time{})
+		}
+	}()
+	if err := out.frame(frameRequest, payload); err != nil {
+		return "", err
+	}
+	kind, payload, err := readFrame(in)
+	switch {
+	case err != nil:
+		return "", err
+	case kind == frameAccept:
+		return "", nil
+	case kind == frameExit:
+		x, err := parseExit(payload)
+		return cmp.Or(x.refused, "it ended before it began"), err
+	}
+	return "", fmt.Errorf("%w: a frame %q before the request was accepted", errFrame, kind)
 }
 
 // stream copies output until the exit frame.
@@ -123,6 +160,11 @@ func pump(out *frameWriter, stdin io.Reader) {
 func protocolFault(pid int, err error) error {
 	return &Fault{Code: Locked, Message: fmt.Sprintf("the node that holds the state directory (pid %d) refuses this command", pid),
 		Hint: "if it is of another release, stop it and start it again; or give this command its own --state-dir", Err: err}
+}
+
+func silentFault(pid int, err error) error {
+	return &Fault{Code: Locked, Message: fmt.Sprintf("the node that holds the state directory (pid %d) does not answer", pid),
+		Hint: "if it was suspended let it go on (fg, or kill -CONT), or stop it; or give this command its own --state-dir", Err: err}
 }
 
 func lostFault(pid int, err error) error {

@@ -56,7 +56,9 @@
 //	client  R  request {args: list, dir, env: dictionary, name: "fetch", v: 1, width: 80}
 //	        I  bytes of stdin; only after N          E  end of stdin
 //	        C  stop: "interrupted" or "terminated"
-//	server  O  bytes of stdout                       S  bytes of stderr
+//	server  A  the request is accepted; sent at once, so that a node that is
+//	           stopped (SIGSTOP) or hangs is told from one that works in silence
+//	        O  bytes of stdout                       S  bytes of stderr
 //	        N  stdin is wanted (sent once, when the command first reads)
 //	        X  the end {code: 0}; with gone: 1 when the node itself stops: the
 //	           client then runs args, or the same command, as the holder of the

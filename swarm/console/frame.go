@@ -30,6 +30,7 @@ const (
 	frameStop    = 'C'
 	frameStdout  = 'O'
 	frameStderr  = 'S'
+	frameAccept  = 'A'
 	frameNeed    = 'N'
 	frameExit    = 'X'
 )
@@ -58,7 +59,7 @@ func readFrame(r io.Reader) (kind byte, payload []byte, err error) {
 	case frameRequest:
 		limit = maxRequest
 	case frameStdin, frameStop, frameStdout, frameStderr, frameExit:
-	case frameEOF, frameNeed:
+	case frameEOF, frameAccept, frameNeed:
 		limit = 0
 	default:
 		return 0, nil, fmt.Errorf("%w: a frame of unknown kind %q", errFrame, head[0])

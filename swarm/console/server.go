@@ -112,6 +112,7 @@ func (s *Server) serve(ctx context.Context, c net.Conn) {
 		return
 	}
 	c.SetReadDeadline(time.Time{})
+	out.frame(frameAccept, nil)
 
 	reqCtx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
