@@ -74,6 +74,9 @@ func newEngine(n *Node) (*engine, error) {
 	cfg.NominalDialTimeout = 10 * time.Second
 	cfg.DialRateLimiter = rate.NewLimiter(rate.Inf, 1)
 	cfg.MaxAllocPeerRequestDataPerConn = 1 << 20
+	// The engine's window counts pieces that nobody shows as well, and starts with
+	// them: with grants it would be full of those, and nothing be asked for.
+	cfg.MaxUnverifiedBytes = 0
 	cfg.PieceHashersPerTorrent = max(2, n.cfg.Hashers)
 	cfg.Bep20 = clientPrefix
 	cfg.ExtendedHandshakeClientVersion = "Handful"
