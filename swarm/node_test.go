@@ -202,3 +202,18 @@ func TestCrowd(t *testing.T) {
 		t.Errorf("origin sent %.2f copies to %d leechers", sent, leechers)
 	}
 }
+
+// TestLargeContent is larger than every window of the engine: what an origin has
+// not granted must not keep what it has granted from being asked for.
+func TestLargeContent(t *testing.T) {
+	root := tree(t, t.TempDir(), 90<<20)
+	origin := startNode(t, "origin", nil)
+	tor, _ := origin.publish(t, root, manifest.BuildOptions{})
+	leech := startNode(t, "leech", nil)
+	it := leech.fetch(t, Infohash(tor.InfoHash()), nil, origin.addr())
+	await(t, it)
+	adds(t, it.Snapshot())
+	if it.plain.Load() {
+		t.Error("the download fell back to plain BitTorrent: grants did not reach the engine")
+	}
+}
