@@ -55,7 +55,8 @@
 // one place is kept for the origin wherever at least two are asked for (see
 // [Config.OriginBelow] for crowds); and nobody is handed itself, neither its
 // address nor its peer id. A seed is told of leechers only, and never of the
-// origin. The order is what our own peers read; others may shuffle.
+// origin, except when it starts: it may be a client that does not know yet what is
+// left. The order is what our own peers read; others may shuffle.
 //
 // # Limits
 //

@@ -38,7 +38,7 @@ func (s *Server) pick(sw *swarm, q *request, self []netip.AddrPort) []handed {
 	s.draws++
 	p := &picker{s: s, sw: sw, q: q, mark: s.draws}
 	var last []handed
-	if !q.seed {
+	if q.wantsSeeds() {
 		last = p.origins(self)
 	}
 	// Of a single place the peers have the first refusal.
@@ -91,7 +91,7 @@ func (p *picker) draw(b *bag, room int, list *[]handed, look func(*peer) (past, 
 	if len(p.near)+len(p.far) >= room {
 		return
 	}
-	b.draw(p.s.rand, !p.q.seed, func(o *peer) bool {
+	b.draw(p.s.rand, p.q.wantsSeeds(), func(o *peer) bool {
 		var past, stop bool
 		if look != nil {
 			past, stop = look(o)

@@ -92,6 +92,11 @@ func (q *request) host() netip.Addr {
 	return q.from
 }
 
+// wantsSeeds tells whether the sender has use for seeds: whoever is none, and
+// whoever just starts, because aria2 says that nothing is left as long as it knows
+// no more than a magnet link.
+func (q *request) wantsSeeds() bool { return !q.seed || q.event == eventStarted }
+
 // wants tells whether the answer can carry addresses of family f.
 func (q *request) wants(f int) bool {
 	return q.family == anyFamily || q.family == onlyIPv4 && f == 0 || q.family == onlyIPv6 && f == 1
