@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	g "github.com/anacrolix/generics"
@@ -37,6 +38,9 @@ const minBurst = 256 << 10
 type engine struct {
 	cl   *torrent.Client
 	node *Node
+	taps taps
+
+	proving atomic.Int32 // hash requests that are being answered
 
 	mu     sync.Mutex
 	items  map[Infohash]*Item // by every short hash under which a peer may ask
@@ -101,8 +105,8 @@ func newEngine(n *Node) (*engine, error) {
 		return nil, fmt.Errorf("start the torrent engine: %w", err)
 	}
 	e.cl = cl
-	cl.AddListener(n.front.bt)
-	cl.AddDialer(&peerDialer{allow: n.mayDial})
+	cl.AddListener(e.taps.listener(n.front.bt, e.secretKeys))
+	cl.AddDialer(tapDialer{&peerDialer{allow: n.mayDial}, &e.taps})
 	return e, nil
 }
 
@@ -170,6 +174,17 @@ func (e *engine) item(ih Infohash) *Item {
 	return e.items[ih]
 }
 
+// secretKeys gives the infohashes that an obfuscated handshake may be about.
+func (e *engine) secretKeys(use func([]byte) bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for ih := range e.items {
+		if !use(ih[:]) {
+			return
+		}
+	}
+}
+
 func (e *engine) has(ih Infohash) bool { return e.item(ih) != nil }
 
 func (e *engine) drop(it *Item) {
@@ -190,6 +205,7 @@ func (e *engine) open(ctx context.Context, it *Item) error {
 	if err := it.t.OpenStorage(ctx, contentStorage{it}); err != nil {
 		return err
 	}
+	it.opened.Store(true)
 	if !it.content.Complete() {
 		it.t.DownloadAll()
 	}
@@ -252,6 +268,7 @@ func (e *engine) connAdded(pc *torrent.PeerConn) {
 		l.remote = netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 	}
 	l.tier.Store(uint32(tierOf(nil, false, [32]byte{}, "", e.node.lan.own(l.remote.Addr()), e.node.lan.local(l.remote.Addr()))))
+	l.tap = e.taps.claim(pc.RemoteAddr.String(), pc.PeerID, func(ih Infohash) bool { return e.items[ih] == it })
 	e.links[pc] = l
 	e.mu.Unlock()
 

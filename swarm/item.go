@@ -63,7 +63,7 @@ type Item struct {
 	blame   blame
 	pieces  atomic.Int64 // number of pieces; 0 until the metainfo is known
 	left    atomic.Int64 // bytes missing; the loop writes it
-	hybrid  atomic.Bool  // has v1 and v2 metadata; set with pieces
+	opened  atomic.Bool  // the engine has the content
 	plain   atomic.Bool  // origins are no longer masked: plain BitTorrent
 	cancel  context.CancelFunc
 	done    chan struct{} // closed when complete or failed
@@ -243,7 +243,6 @@ func (it *Item) metadata(ctx context.Context) error {
 	}
 	it.left.Store(it.torrent.Length())
 	it.pieces.Store(int64(it.torrent.NumPieces()))
-	it.hybrid.Store(it.torrent.HasV1() && it.torrent.HasV2())
 	return nil
 }
 

@@ -1,7 +1,6 @@
 package swarm
 
 import (
-	"math/bits"
 	"time"
 
 	pp "github.com/anacrolix/torrent/peer_protocol"
@@ -37,6 +36,7 @@ func (n *Node) startLayers(it *Item, missing []manifest.Layer) {
 			it.layerJobs[m.Root] = &layerJob{layer: m, tried: make(map[uint64]bool)}
 		}
 	}
+	n.redialV1(it)
 	n.askLayers(it)
 }
 
@@ -63,22 +63,60 @@ func (n *Node) askLayers(it *Item) {
 	}
 }
 
-// layerPeer picks a peer that has not failed, the origin only if there is no
-// other.
+// layerPeer picks a peer that has not failed: the origin only if there is no
+// other of ours, foreign ones last.
 func (n *Node) layerPeer(it *Item, job *layerJob) (best *link) {
-	for _, l := range it.sortedLinks() {
-		if !l.ours.Load() || l.hello == nil || job.tried[l.id] {
-			continue
+	rank := func(l *link) int {
+		switch {
+		case job.tried[l.id]:
+			return 0
+		case !l.ours.Load():
+			if l.speaksV2() {
+				return 1
+			}
+			return 0
+		case l.hello == nil:
+			return 0
+		case l.origin.Load():
+			return 2
 		}
-		if best == nil || best.origin.Load() && !l.origin.Load() {
+		return 3
+	}
+	for _, l := range it.sortedLinks() {
+		if r := rank(l); r > 0 && (best == nil || r > rank(best)) {
 			best = l
 		}
 	}
 	return best
 }
 
+// speaksV2 tells whether the peer named the torrent by the hash of BEP 52, without
+// which it answers no hash request.
+func (l *link) speaksV2() bool {
+	if l.tap == nil || l.item.torrent == nil {
+		return false
+	}
+	v2, ok := l.item.torrent.InfoHashV2()
+	return ok && l.tap.infohash() == Infohash(v2[:20])
+}
+
+// redialV1 makes connections anew that were made when only the v1 infohash was
+// known: now the handshake can offer to go over to v2.
+func (n *Node) redialV1(it *Item) {
+	for _, l := range it.sortedLinks() {
+		if l.outgoing && l.client != "" && !l.ours.Load() && l.tap != nil && !l.speaksV2() {
+			l.pc.Close()
+			it.book.hurry()
+		}
+	}
+}
+
 func (n *Node) askPart(job *layerJob) {
 	job.asked = n.cfg.Now()
+	if !job.from.ours.Load() {
+		n.askHashes(job)
+		return
+	}
 	m := layerMessage{Root: job.layer.Root, Offset: int64(len(job.data))}
 	n.eng.send(job.from, extSwarm, m.bytes(kindAskLayer))
 }
@@ -157,47 +195,87 @@ func (n *Node) layerPulse(it *Item, now time.Time) {
 type hashJob struct {
 	from *link
 	data []byte
-	got  int // hashes
+	have []bool // by piece of the file
+	left int    // hashes missing
 }
 
-// hashes copies an answer to a hash request of BEP 52. In a hybrid the engine has
-// asked nothing, and would take the answer for an offence, so it does not see it.
+// hashesAsked is how many hashes one request asks for, as BEP 52 advises.
+const hashesAsked = 512
+
+// askHashes sends a foreign peer the next hash request for a layer.
+func (n *Node) askHashes(job *layerJob) {
+	l, pieces := job.from, job.layer.Size/32
+	job.hash.begin(l, pieces)
+	next := 0
+	for next < pieces && job.hash.have[next] {
+		next++
+	}
+	index := next / hashesAsked * hashesAsked
+	length := 2
+	for length < min(hashesAsked, pieces-index) {
+		length *= 2
+	}
+	l.tap.inject(pp.Message{
+		Type: pp.HashRequest, PiecesRoot: job.layer.Root, BaseLayer: pp.Integer(pieceLayer(l.item.torrent.PieceLength)),
+		Index: pp.Integer(index), Length: pp.Integer(length),
+	})
+}
+
+// begin starts anew if what there is came from another peer.
+func (h *hashJob) begin(from *link, pieces int) {
+	if h.from != from {
+		*h = hashJob{from: from, data: make([]byte, 32*pieces), have: make([]bool, pieces), left: pieces}
+	}
+}
+
+// hashes takes an answer to a hash request of BEP 52. The engine does not see it: it
+// would take an answer to what it has not asked for an offence, and it asks only
+// where the handshake was made when it knew already that the torrent has v2.
 func (e *engine) hashes(l *link, m *pp.Message) {
-	it := l.item
 	root, index := m.PiecesRoot, int(m.Index)
 	base := int(m.BaseLayer)
 	sums := m.Hashes
-	if m.ProofLayers != 0 || len(sums) == 0 || len(sums) > 8192 || uint64(len(sums)) != uint64(m.Length) {
-		return
-	}
-	e.node.mail.tryPost(func() { e.node.hashesReceived(l, root, base, index, sums) })
-	if it.hybrid.Load() {
-		*m = pp.Message{Keepalive: true}
+	bad := m.ProofLayers != 0 || len(sums) == 0 || len(sums) > 8192 || uint64(len(sums)) != uint64(m.Length)
+	*m = pp.Message{Keepalive: true}
+	if !bad {
+		e.node.mail.tryPost(func() { e.node.hashesReceived(l, root, base, index, sums) })
 	}
 }
 
 func (n *Node) hashesReceived(l *link, root [32]byte, base, index int, sums [][32]byte) {
 	it := l.item
 	job := it.layerJobs[root]
-	if job == nil || it.torrent == nil || base != bits.Len64(uint64(it.torrent.PieceLength>>14))-1 {
+	if job == nil || it.torrent == nil || base != pieceLayer(it.torrent.PieceLength) {
 		return
 	}
 	h := &job.hash
-	if h.from != l {
-		*h = hashJob{from: l, data: make([]byte, job.layer.Size)}
-	}
+	h.begin(l, job.layer.Size/32)
 	for i, s := range sums {
-		if at := int64(index+i) * 32; at+32 <= int64(job.layer.Size) {
-			copy(h.data[at:], s[:])
-			h.got++
+		if at := index + i; at < len(h.have) && !h.have[at] {
+			copy(h.data[32*at:], s[:])
+			h.have[at] = true
+			h.left--
 		}
 	}
-	if h.got*32 < job.layer.Size {
+	if h.left > 0 {
+		if job.from == l && !l.ours.Load() {
+			n.askPart(job)
+		}
 		return
 	}
 	if it.torrent.AddLayer(root, h.data) == nil {
 		n.layerKnown(it, root)
-	} else {
-		job.hash = hashJob{}
+		return
+	}
+	job.hash = hashJob{}
+	if job.from == l {
+		n.layerFailed(it, job)
+	}
+}
+
+// hashesRefused goes on to the next peer.
+func (n *Node) hashesRefused(l *link, root [32]byte) {
+	if job := l.item.layerJobs[root]; job != nil && job.from == l && !l.ours.Load() {
+		n.layerFailed(l.item, job)
 	}
 }

@@ -18,6 +18,7 @@ type link struct {
 	// Written once in the engine's callback before the loop hears of the link.
 	remote   netip.AddrPort // the connection's other end
 	outgoing bool
+	tap      *tap // nil where messages cannot be added
 
 	tier     atomic.Uint32 // of Tier; set by the loop, read by the engine's callbacks
 	ours     atomic.Bool   // the peer speaks hf_swarm; set in the engine's callback

@@ -30,8 +30,15 @@ func (e *engine) read(pc *torrent.PeerConn, m *pp.Message) {
 		if pieces, ok := e.granted(l, m); ok {
 			l.mask.grant(pieces, m)
 		}
+	case pp.Request, pp.Cancel:
+		e.paddedRequest(l, m)
+	case pp.HashRequest:
+		e.hashRequest(l, m)
 	case pp.Hashes:
 		e.hashes(l, m)
+	case pp.HashReject:
+		root := m.PiecesRoot
+		e.node.mail.tryPost(func() { e.node.hashesRefused(l, root) })
 	}
 }
 

@@ -39,6 +39,7 @@ func (n *Node) linkHandshook(l *link, client string, port int, pex, gossip bool)
 		}
 	}
 	l.pex.on = pex && !it.private
+	n.askLayers(it)
 	if gossip && it.gossip != nil {
 		it.gossip.deliver(gossipEvent{peer: l.id, joined: true, addr: l.listenAddr, link: l})
 	}
