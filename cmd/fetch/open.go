@@ -198,7 +198,7 @@ func (r *running) spec(ctx context.Context, req fetchRequest, peers []netip.Addr
 		return r.resolve(ctx, req, peers)
 	case req.Magnet != nil:
 		mg := req.Magnet
-		spec = swarm.Spec{Infohash: swarm.Infohash(mg.InfoHash), Name: mg.Name, Trackers: mg.Trackers}
+		spec = swarm.Spec{Infohash: swarm.Infohash(mg.WireHash()), Name: mg.Name, Trackers: mg.Trackers}
 		if mg.HasV2 {
 			sum := mg.InfoHashV2
 			spec.InfoSum = &sum
