@@ -45,6 +45,37 @@ func TestDiskFullAtOnce(t *testing.T) {
 	}
 }
 
+// TestStateOnFullDisk opens a new store at each amount of free space, and again
+// when there is room.
+func TestStateOnFullDisk(t *testing.T) {
+	state := mounted(t, "256k")
+	for free := 0; free <= 40<<10; free += 4 << 10 {
+		hog := filepath.Join(state, "hog")
+		if err := os.WriteFile(hog, make([]byte, 256<<10-free), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		dir := filepath.Join(state, "store")
+		s, err := Open(dir, Options{})
+		if err == nil {
+			err = s.Close()
+		} else if !errors.Is(err, ErrDiskFull) && !errors.Is(err, unix.ENOSPC) {
+			t.Errorf("with %d bytes free: %v", free, err)
+		}
+		if err := os.Remove(hog); err != nil {
+			t.Fatal(err)
+		}
+		if s, err = Open(dir, Options{}); err == nil {
+			err = s.Close()
+		}
+		if err != nil {
+			t.Errorf("with room, after %d bytes were free: %v", free, err)
+		}
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestDiskFullOnTheWay fills the disk by other means while a download runs, and
 // makes room later.
 func TestDiskFullOnTheWay(t *testing.T) {

@@ -97,6 +97,9 @@ func (s *Store) dbPath() string { return filepath.Join(s.dir, "state.db") }
 // openDB opens the database, makes its buckets and walks all keys, so that damage
 // shows here and not in the middle of something.
 func (s *Store) openDB() (err error) {
+	if err := s.createDB(); err != nil {
+		return err
+	}
 	defer guard(func(reason error) { err = s.corrupt(reason) })()
 	s.db, err = bolt.Open(s.dbPath(), 0o600, &bolt.Options{Timeout: lockWait, FreelistType: bolt.FreelistMapType})
 	switch {
