@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"encoding/json"
@@ -88,7 +89,7 @@ func (r *running) Listening() console.Listening { return console.ListeningOf(r.n
 // Status adds to what the store remembers what the node moves.
 func (r *running) Status(ctx context.Context) (console.Status, []console.Item, error) {
 	status, items, err := r.offline.Status(ctx)
-	status.Node, status.PID = "fetch", os.Getpid()
+	status.Node, status.PID = cmp.Or(r.app.Verb(), "fetch"), os.Getpid()
 	status.Addr, status.Since = r.Listening().Addr, r.since.Format(time.RFC3339)
 	for i := range items {
 		f := r.fetching(items[i].Infohash)
@@ -122,14 +123,6 @@ func (r *running) Seed(ctx context.Context, infohash string, stay console.Stay, 
 	return console.AwaitSeeding(ctx, f.item, stay, nil, report)
 }
 
-// meta is what is remembered beside a torrent: where it was published.
-type meta struct {
-	Channel string `json:"channel,omitempty"`
-	Writer  string `json:"writer,omitempty"`
-	Index   int64  `json:"index"`
-	Link    string `json:"link,omitempty"`
-}
-
 // Fetch returns when everything is verified and under its final name.
 func (r *running) Fetch(ctx context.Context, req fetchRequest, report func(console.Progress)) (out fetched, err error) {
 	peers, err := console.Resolve(ctx, r.hints(req), r.app.Node.LANOnly)
@@ -159,7 +152,7 @@ func (r *running) Fetch(ctx context.Context, req fetchRequest, report func(conso
 	if err != nil {
 		return out, err
 	}
-	if err := r.await(ctx, f, req, report); err != nil {
+	if err := r.await(ctx, f, m, req, report); err != nil {
 		if p, ok := errors.AsType[*planned](err); ok {
 			return fetched{Plan: p.plan(req)}, errors.Join(ctx.Err(), r.take(f))
 		}
@@ -312,7 +305,20 @@ func (r *running) start(spec swarm.Spec, req fetchRequest) (*fetching, error) {
 	return f, nil
 }
 
-func (r *running) await(ctx context.Context, f *fetching, req fetchRequest, report func(console.Progress)) error {
+// await waits for the content, and stops when the publisher withdraws it.
+func (r *running) await(ctx context.Context, f *fetching, m meta, req fetchRequest, report func(console.Progress)) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	if req.Channel != nil {
+		r.mu.Lock()
+		channel := r.followers[req.Channel.ID]
+		r.mu.Unlock()
+		go func() {
+			if err := channel.Withdrawn(ctx, m.Writer, m.Index); err != nil {
+				cancel(&console.Fault{Code: console.NotFound, Hint: "ask the publisher for another link", Err: err})
+			}
+		}()
+	}
 	return console.AwaitItem(ctx, f.item, req.Timeout, r.app.Env.Now, report)
 }
 

@@ -238,6 +238,24 @@ func (f *Follower) entry(writer string, index int64) []byte {
 	return nil
 }
 
+// Withdrawn waits until the publisher asks to drop an entry, and returns an error
+// that wraps ErrWithdrawn and gives the reason, or nil when ctx ends.
+func (f *Follower) Withdrawn(ctx context.Context, writer string, index int64) error {
+	for {
+		f.mu.Lock()
+		news := f.news
+		f.mu.Unlock()
+		if err := f.dropped(writer, index); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-news:
+		}
+	}
+}
+
 // newest walks back from the newest entry to one that has content.
 func (f *Follower) newest(writer string, head signing.Head) (Found, bool, error) {
 	for i := head.Size - 1; i >= 0; i-- {
@@ -266,16 +284,8 @@ func (f *Follower) judge(writer string, index int64, raw []byte, head signing.He
 	if err != nil {
 		return Found{}, false, fmt.Errorf("channel %s: entry %d: %w", f.cfg.ID, index, err)
 	}
-	first, entries := f.trust.Held(writer)
-	for i, later := range entries {
-		if first+int64(i) <= index {
-			continue
-		}
-		if e, err := manifest.ParseEntry(later); err == nil {
-			if d, ok := e.(manifest.Delete); ok && d.Index == index {
-				return Found{}, false, fmt.Errorf("channel %s: entry %d: %w: %s", f.cfg.ID, index, ErrWithdrawn, reason(d))
-			}
-		}
+	if err := f.dropped(writer, index); err != nil {
+		return Found{}, false, err
 	}
 	f.mu.Lock()
 	sources := len(f.sources)
@@ -284,6 +294,22 @@ func (f *Follower) judge(writer string, index int64, raw []byte, head signing.He
 		Writer: writer, Index: index, Raw: raw, Entry: entry, Signed: head.Time, Sources: sources,
 		State: f.trust.State(writer, f.cfg.Now()),
 	}, true, nil
+}
+
+// dropped looks among the newest entries for one that withdraws an earlier one.
+func (f *Follower) dropped(writer string, index int64) error {
+	first, entries := f.trust.Held(writer)
+	for i, later := range entries {
+		if first+int64(i) <= index {
+			continue
+		}
+		if e, err := manifest.ParseEntry(later); err == nil {
+			if d, ok := e.(manifest.Delete); ok && d.Index == index {
+				return fmt.Errorf("channel %s: entry %d: %w: %s", f.cfg.ID, index, ErrWithdrawn, reason(d))
+			}
+		}
+	}
+	return nil
 }
 
 func reason(d manifest.Delete) string {
