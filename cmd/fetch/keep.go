@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"net/netip"
 	"time"
@@ -40,11 +39,9 @@ func (r *running) resume(ctx context.Context, rec store.Record) error {
 	if r.fetching(hash) != nil {
 		return nil
 	}
-	var m meta
-	if len(rec.Meta) > 0 {
-		if err := json.Unmarshal(rec.Meta, &m); err != nil {
-			return fmt.Errorf("what was remembered beside it: %w", err)
-		}
+	m, err := parseMeta(rec.Meta)
+	if err != nil {
+		return err
 	}
 	t, err := r.store.Torrent(rec.InfoHash)
 	if err != nil {

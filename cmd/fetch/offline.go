@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"path/filepath"
 
@@ -37,19 +39,51 @@ func (o *offline) Status(context.Context) (console.Status, []console.Item, error
 	status := console.Status{StateDir: o.dir, Items: len(records)}
 	var items []console.Item
 	for _, r := range records {
-		t, err := o.store.Torrent(r.InfoHash)
+		item, err := o.item(r)
 		if err != nil {
 			return status, items, err
-		}
-		item := console.Item{Link: t.Magnet(nil, nil), Name: r.Name, Infohash: hex.EncodeToString(r.InfoHash[:]), Bytes: r.Length,
-			Files: countFiles(t), Path: r.Path(), State: "stopped", Uploaded: r.Uploaded}
-		if r.Kind != store.Partial {
-			item.Done = r.Length
 		}
 		status.Uploaded += r.Uploaded
 		items = append(items, item)
 	}
 	return status, items, err
+}
+
+// item describes a record.
+func (o *offline) item(r store.Record) (console.Item, error) {
+	t, err := o.store.Torrent(r.InfoHash)
+	if err != nil {
+		return console.Item{}, err
+	}
+	m, err := parseMeta(r.Meta)
+	if err != nil {
+		return console.Item{}, fmt.Errorf("%s: %w", r.Name, err)
+	}
+	item := console.Item{Link: cmp.Or(m.Link, t.Magnet(nil, nil)), Channel: m.Channel, Writer: m.Writer, Index: m.Index,
+		Name: r.Name, Infohash: hex.EncodeToString(r.InfoHash[:]), Bytes: r.Length,
+		Files: countFiles(t), Path: r.Path(), State: "stopped", Uploaded: r.Uploaded}
+	if r.Kind != store.Partial {
+		item.Done = r.Length
+	}
+	return item, nil
+}
+
+// meta is what is remembered beside a torrent: where it was published.
+type meta struct {
+	Channel string `json:"channel,omitempty"`
+	Writer  string `json:"writer,omitempty"`
+	Index   int64  `json:"index"`
+	Link    string `json:"link,omitempty"`
+}
+
+func parseMeta(b []byte) (m meta, err error) {
+	if len(b) == 0 {
+		return m, nil
+	}
+	if err := json.Unmarshal(b, &m); err != nil {
+		return m, fmt.Errorf("what was remembered beside it: %w", err)
+	}
+	return m, nil
 }
 
 func countFiles(t *manifest.Torrent) (n int) {

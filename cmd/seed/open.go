@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -73,7 +74,7 @@ func (r *running) Listening() console.Listening { return console.ListeningOf(r.n
 // Status adds to what the store remembers what the node moves.
 func (r *running) Status(ctx context.Context) (console.Status, []console.Item, error) {
 	status, items, err := r.offline.Status(ctx)
-	status.Node, status.PID = "serve", os.Getpid()
+	status.Node, status.PID = cmp.Or(r.app.Verb(), "publish"), os.Getpid()
 	l := r.Listening()
 	status.Addr, status.Tracker, status.Since = l.Addr, l.Tracker, r.since.Format(time.RFC3339)
 	for i := range items {

@@ -143,6 +143,15 @@ func (a *App) Log() *slog.Logger {
 	return slog.New(slog.NewTextHandler(a.Out(), &slog.HandlerOptions{Level: level}))
 }
 
+// Verb is the command that runs, such as "serve"; empty for the binary's own, which
+// is called without one.
+func (a *App) Verb() string {
+	if a.current == a.Root {
+		return ""
+	}
+	return a.current.Name()
+}
+
 // StateDir returns the state directory of this binary.
 func (a *App) StateDir() (string, error) { return a.Env.StateDir(a.Common.StateDir) }
 

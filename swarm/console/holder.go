@@ -115,10 +115,7 @@ func ensureDir(dir string) error {
 
 // hold serves the commands of others while use runs.
 func hold[N any](ctx context.Context, a *App, tree func(*Env) *App, dir string, n N, use func(context.Context, N) error) error {
-	held := &Held{StateDir: dir, Verb: a.current.Name(), Node: n, Flags: nodeValues(a.current)}
-	if a.current == a.Root {
-		held.Verb = ""
-	}
+	held := &Held{StateDir: dir, Verb: a.Verb(), Node: n, Flags: nodeValues(a.current)}
 	server, err := Listen(ctx, dir, a.Env.Name, func(ctx context.Context, env *Env) (ExitCode, error) {
 		env.Held = held
 		return tree(env).Execute(ctx)
