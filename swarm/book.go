@@ -35,6 +35,7 @@ type address struct {
 	tried  time.Time // last dialled
 	next   time.Time // not dialled before
 	banned bool
+	silent bool // answered no requests: not hurried
 }
 
 func newBook() *book { return &book{addrs: make(map[netip.AddrPort]*address)} }
@@ -114,6 +115,17 @@ func (b *book) alive(ap netip.AddrPort) {
 // hurry makes every address due, after a long time without progress.
 func (b *book) hurry() {
 	for _, a := range b.addrs {
-		a.next = time.Time{}
+		if !a.silent {
+			a.next = time.Time{}
+		}
+	}
+}
+
+// snubbed notes that a peer took requests and answered none: it is dialled again
+// as late as one that could not be reached many times.
+func (b *book) snubbed(ap netip.AddrPort, now time.Time) {
+	if a := b.addrs[ap]; a != nil {
+		a.silent = true
+		a.next = now.Add(lastRetry)
 	}
 }

@@ -99,6 +99,8 @@ func newEngine(n *Node) (*engine, error) {
 		ReadMessage:                  e.read,
 		PeerConnReadExtensionMessage: []func(torrent.PeerConnReadExtensionMessageEvent){e.extension},
 		ReceivedUsefulData:           []func(torrent.ReceivedUsefulDataEvent){e.useful},
+		SentRequest:                  []func(torrent.PeerRequestEvent){func(ev torrent.PeerRequestEvent) { e.asked(ev, 1) }},
+		DeletedRequest:               []func(torrent.PeerRequestEvent){func(ev torrent.PeerRequestEvent) { e.asked(ev, -1) }},
 	}
 	cl, err := torrent.NewClient(cfg)
 	if err != nil {
@@ -332,6 +334,15 @@ func (e *engine) useful(ev torrent.ReceivedUsefulDataEvent) {
 	n := int64(len(ev.Message.Piece))
 	l.item.count.useful.Add(n)
 	l.item.blame.received(int(ev.Message.Index), int64(ev.Message.Begin), n, l)
+}
+
+// asked counts the requests that a peer has not answered.
+func (e *engine) asked(ev torrent.PeerRequestEvent, n int64) {
+	if pc, ok := ev.Peer.TryAsPeerConn(); ok {
+		if l := e.link(pc); l != nil {
+			l.asked.Add(n)
+		}
+	}
 }
 
 // extension hands our own messages and PEX to the loop.

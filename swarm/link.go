@@ -25,6 +25,7 @@ type link struct {
 	origin   atomic.Bool   // the peer says that it is the publisher's seed
 	greeted  atomic.Bool   // hello has been sent
 	received atomic.Int64  // payload bytes, all of them
+	asked    atomic.Int64  // requests without an answer; set in the engine's callbacks
 
 	mask mask
 
@@ -34,6 +35,7 @@ type link struct {
 	hello      *hello         // nil until heard
 	pex        pexState
 	closed     bool
+	snub       snub
 }
 
 // mask decides what the engine may see of an origin's pieces. It is touched by

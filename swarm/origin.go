@@ -104,13 +104,6 @@ func (n *Node) feed(it *Item, now time.Time) {
 	if it.state != StateFetching || it.plain.Load() {
 		return
 	}
-	useful := it.count.useful.Load()
-	if useful != it.usefulSeen {
-		it.usefulSeen = useful
-		it.lastUseful = now
-		it.hungrySince = 0
-		return
-	}
 	if now.Sub(it.lastUseful) < hungerAfter {
 		return
 	}

@@ -45,7 +45,9 @@ func (n *Node) pulse(now time.Time) {
 		it.down.update(received.Total(), now)
 		it.up.update(it.sent(), now)
 		n.giveGrants(it)
+		n.progress(it, now)
 		n.feed(it, now)
+		n.unsnub(it, now)
 		n.watch(it, now)
 		n.dialDue(it)
 		n.pexPulse(it, now)
@@ -63,7 +65,18 @@ func (it *Item) sent() int64 {
 	return stats.BytesWrittenData.Int64()
 }
 
-// watch is the stall watchdog.
+// progress notes useful bytes: of large pieces on a slow line none may be complete
+// for minutes.
+func (n *Node) progress(it *Item, now time.Time) {
+	if useful := it.count.useful.Load(); useful != it.usefulSeen {
+		it.usefulSeen = useful
+		it.lastUseful, it.lastProgress = now, now
+		it.hungrySince = 0
+	}
+}
+
+// watch is the stall watchdog. It leaves lastProgress alone, by which others judge
+// that nothing comes any more.
 func (n *Node) watch(it *Item, now time.Time) {
 	if it.gossip != nil || it.state == StateSeeding || it.state == StateFailed || it.state == StateFinishing || it.state == StateChecking {
 		return
@@ -75,13 +88,12 @@ func (n *Node) watch(it *Item, now time.Time) {
 		}
 		return
 	}
+	drop := idle/stallDrop > it.stalled/stallDrop
 	it.stalled = idle
 	it.book.hurry()
 	n.lan.hurry()
-	if idle >= stallDrop && len(it.links) > 0 {
+	if drop && len(it.links) > 0 {
 		n.log.Info("no progress, connecting anew", "torrent", it.hash, "idle", idle.Round(time.Second))
-		it.stalled = 0
-		it.lastProgress = now
 		for _, l := range it.links {
 			l.pc.Close()
 		}
@@ -90,13 +102,16 @@ func (n *Node) watch(it *Item, now time.Time) {
 
 // pieceDone counts a verified piece.
 func (n *Node) pieceDone(it *Item, piece int) {
-	if it.torrent == nil || it.state != StateFetching {
+	// The engine has the storage shortly before the state says so.
+	if it.torrent == nil || it.state != StateFetching && it.state != StateChecking {
 		return
 	}
 	it.doneBytes += it.torrent.PieceSize(piece)
 	it.left.Store(it.torrent.Length() - it.doneBytes)
 	it.lastProgress = n.cfg.Now()
-	n.filledUp(it)
+	if it.state == StateFetching {
+		n.filledUp(it)
+	}
 }
 
 // filledUp tells run when nothing is missing.
