@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/netip"
+	"sync"
 	"time"
 
 	"handful/manifest"
@@ -102,12 +103,38 @@ func (r *running) watch(ctx context.Context, report func(console.Line)) error {
 	}
 }
 
+// listeners are those who want to hear of offers. They have a lock of their own,
+// which is never held for long: discovery waits for it, and whoever closes the
+// node waits for discovery.
+type listeners struct {
+	mu   sync.Mutex
+	next int
+	all  map[int]func(discover.Offer, netip.AddrPort, string)
+}
+
+// add returns what takes f away again. f must return at once.
+func (l *listeners) add(f func(discover.Offer, netip.AddrPort, string)) (remove func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.all == nil {
+		l.all = make(map[int]func(discover.Offer, netip.AddrPort, string))
+	}
+	number := l.next
+	l.next++
+	l.all[number] = f
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		delete(l.all, number)
+	}
+}
+
 // offered hands an offer from the local network to whoever listens. It is called
 // from the node's discovery and returns at once.
 func (r *running) offered(o discover.Offer, from netip.AddrPort, ifname string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, f := range r.offers {
+	r.offers.mu.Lock()
+	defer r.offers.mu.Unlock()
+	for _, f := range r.offers.all {
 		f(o, from, ifname)
 	}
 }
@@ -115,23 +142,14 @@ func (r *running) offered(o discover.Offer, from netip.AddrPort, ifname string) 
 // Offers reports what is on offer on the local network, each once.
 func (r *running) Offers(ctx context.Context, report func(console.Offer)) error {
 	heard := make(chan console.Offer, 64)
-	r.mu.Lock()
-	number := r.listeners
-	r.listeners++
-	r.offers[number] = func(o discover.Offer, from netip.AddrPort, ifname string) {
+	defer r.offers.add(func(o discover.Offer, from netip.AddrPort, ifname string) {
 		if line, ok := offerOf(o, from, ifname); ok {
 			select {
 			case heard <- line:
 			default: // a flood: it is repeated anyway
 			}
 		}
-	}
-	r.mu.Unlock()
-	defer func() {
-		r.mu.Lock()
-		delete(r.offers, number)
-		r.mu.Unlock()
-	}()
+	})()
 	r.node.Solicit()
 	told := make(map[string]bool)
 	for {

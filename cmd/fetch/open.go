@@ -17,7 +17,6 @@ import (
 	"handful/signing"
 	"handful/swarm"
 	"handful/swarm/console"
-	"handful/swarm/discover"
 	"handful/swarm/follow"
 	"handful/swarm/store"
 )
@@ -25,15 +24,14 @@ import (
 // running is the node of this process and the holder of its state directory.
 type running struct {
 	offline
-	app   *console.App
-	node  *swarm.Node
-	since time.Time
+	app    *console.App
+	node   *swarm.Node
+	since  time.Time
+	offers listeners
 
 	mu        sync.Mutex
 	followers map[signing.ID]*follow.Follower
 	items     map[string]*fetching // by infohash, hex
-	offers    map[int]func(discover.Offer, netip.AddrPort, string)
-	listeners int // number of the next of offers
 }
 
 // fetching is one torrent in the node. ready is closed when item is set.
@@ -54,7 +52,6 @@ func openNode(ctx context.Context, a *console.App, stateDir string) (node, error
 		offline: offline{dir: stateDir, store: s}, app: a, since: a.Env.Now(),
 		followers: make(map[signing.ID]*follow.Follower),
 		items:     make(map[string]*fetching),
-		offers:    make(map[int]func(discover.Offer, netip.AddrPort, string)),
 	}
 	cfg := a.Node.Config(a)
 	cfg.Known = console.LoadKnown(s, cfg.Logger)
