@@ -46,15 +46,25 @@ type engine struct {
 	items  map[Infohash]*Item // by every short hash under which a peer may ask
 	links  map[*torrent.PeerConn]*link
 	nextID uint64
-	banned map[[20]byte]bool // peer ids
+	banned map[liar]bool
 }
+
+// liar is who sent wrong bytes. The address belongs to it because anybody can take
+// another's peer id, and without the id a whole NAT would be meant.
+type liar struct {
+	id [20]byte
+	ip netip.Addr
+}
+
+// maxBanned bounds the list of liars.
+const maxBanned = 4096
 
 func newEngine(n *Node) (*engine, error) {
 	e := &engine{
 		node:   n,
 		items:  make(map[Infohash]*Item),
 		links:  make(map[*torrent.PeerConn]*link),
-		banned: make(map[[20]byte]bool),
+		banned: make(map[liar]bool),
 	}
 	cfg := torrent.NewDefaultClientConfig()
 	// No socket, discovery or storage of the engine's own: the node brings them.
@@ -256,19 +266,20 @@ func (e *engine) link(pc *torrent.PeerConn) *link {
 
 // connAdded runs before the extended handshake is sent: it names our extensions.
 func (e *engine) connAdded(pc *torrent.PeerConn) {
+	var remote netip.AddrPort // the zero value if it cannot be parsed
+	if ap, err := netip.ParseAddrPort(pc.RemoteAddr.String()); err == nil {
+		remote = netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+	}
 	e.mu.Lock()
 	it := e.items[Infohash(pc.Torrent().InfoHash())]
-	banned := e.banned[pc.PeerID]
+	banned := e.banned[liar{pc.PeerID, remote.Addr()}]
 	if it == nil || banned {
 		e.mu.Unlock()
 		go pc.Close() // the lock is held: closing inline would deadlock
 		return
 	}
 	e.nextID++
-	l := &link{id: e.nextID, pc: pc, item: it, outgoing: pc.Discovery != torrent.PeerSourceIncoming}
-	if ap, err := netip.ParseAddrPort(pc.RemoteAddr.String()); err == nil {
-		l.remote = netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
-	}
+	l := &link{id: e.nextID, pc: pc, item: it, remote: remote, outgoing: pc.Discovery != torrent.PeerSourceIncoming}
 	l.tier.Store(uint32(tierOf(nil, false, [32]byte{}, "", e.node.lan.own(l.remote.Addr()), e.node.lan.local(l.remote.Addr()))))
 	l.tap = e.taps.claim(pc.RemoteAddr.String(), pc.PeerID, func(ih Infohash) bool { return e.items[ih] == it })
 	e.links[pc] = l
@@ -301,8 +312,8 @@ func (e *engine) connClosed(pc *torrent.PeerConn) {
 
 func (e *engine) handshook(pc *torrent.PeerConn, h *pp.ExtendedHandshakeMessage) {
 	l := e.link(pc)
-	if l == nil {
-		return
+	if l == nil || l.shaken.Swap(true) {
+		return // who a peer is, it says once
 	}
 	_, ours := h.M[extSwarm]
 	_, origin := h.M[extOrigin]
@@ -363,16 +374,22 @@ func (e *engine) extension(ev torrent.PeerConnReadExtensionMessageEvent) {
 		gs.deliver(gossipEvent{peer: l.id, payload: payload, link: l})
 		return
 	}
-	e.node.mail.tryPost(func() { e.node.message(l, string(name), payload) })
+	e.node.tell(l, len(payload), func() { e.node.message(l, string(name), payload) })
 }
 
-// ban closes a peer's connections and refuses its peer id from now on.
+// ban closes a peer's connections and refuses it from now on.
 func (e *engine) ban(l *link) {
 	e.mu.Lock()
-	e.banned[l.pc.PeerID] = true
+	if len(e.banned) >= maxBanned {
+		for old := range e.banned {
+			delete(e.banned, old)
+			break
+		}
+	}
+	e.banned[liar{l.pc.PeerID, l.remote.Addr()}] = true
 	var same []*torrent.PeerConn
-	for pc := range e.links {
-		if pc.PeerID == l.pc.PeerID {
+	for pc, other := range e.links {
+		if pc.PeerID == l.pc.PeerID && other.remote.Addr() == l.remote.Addr() {
 			same = append(same, pc)
 		}
 	}

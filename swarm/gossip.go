@@ -90,12 +90,12 @@ func (n *Node) Join(cfg GossipConfig) (*Gossip, error) {
 	return g, nil
 }
 
-// Send writes a message to a peer; one that is gone is no error.
+// Send writes a message to a peer. That one is gone, or reads nothing, is no error.
 func (g *Gossip) Send(p GossipPeer, payload []byte) {
 	g.mu.Lock()
 	l := g.links[p]
 	g.mu.Unlock()
-	if l != nil {
+	if l != nil && l.affords(len(payload)) {
 		g.item.node.eng.send(l, g.protocol, payload)
 	}
 }
@@ -143,9 +143,13 @@ func (g *Gossip) finish() {
 // callbacks never wait for the loop in turn.
 func (g *Gossip) deliver(ev gossipEvent) {
 	if ev.payload != nil {
+		if !reserve(&ev.link.gossiped, len(ev.payload)) {
+			return
+		}
 		select {
 		case g.events <- ev:
 		default:
+			release(&ev.link.gossiped, len(ev.payload))
 		}
 		return
 	}
@@ -190,7 +194,10 @@ func (g *Gossip) handle(cfg GossipConfig, ev gossipEvent) {
 			cfg.Joined(p, ev.addr)
 		}
 	}
-	if ev.payload != nil && cfg.Message != nil {
-		cfg.Message(p, ev.payload)
+	if ev.payload != nil {
+		release(&ev.link.gossiped, len(ev.payload))
+		if cfg.Message != nil {
+			cfg.Message(p, ev.payload)
+		}
 	}
 }

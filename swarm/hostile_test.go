@@ -2,6 +2,7 @@ package swarm
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha1"
 	"encoding/binary"
 	"errors"
@@ -20,6 +21,7 @@ import (
 // rawPeer speaks the wire protocol by hand, as well or badly as a test needs.
 type rawPeer struct {
 	ln       net.Listener
+	host     string // "": 127.0.0.1
 	hash     Infohash
 	info     []byte // served by ut_metadata; nil: none
 	pieces   int    // claimed all
@@ -31,7 +33,7 @@ type rawPeer struct {
 func (p *rawPeer) start(t *testing.T) netip.AddrPort {
 	t.Helper()
 	var err error
-	if p.ln, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+	if p.ln, err = net.Listen("tcp", cmp.Or(p.host, "127.0.0.1")+":0"); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { p.ln.Close() })

@@ -130,7 +130,9 @@ func (n *Node) answerLayer(l *link, ask layerMessage) {
 			out.Data = layer[ask.Offset:min(out.Total, ask.Offset+layerPart)]
 		}
 	}
-	n.eng.send(l, extSwarm, out.bytes(kindLayer))
+	if l.affords(len(out.Data)) {
+		n.eng.send(l, extSwarm, out.bytes(kindLayer))
+	}
 }
 
 func (n *Node) layerReceived(l *link, m layerMessage) {
@@ -139,6 +141,7 @@ func (n *Node) layerReceived(l *link, m layerMessage) {
 	if job == nil || job.from != l || m.Offset != int64(len(job.data)) {
 		return // late, or never asked for
 	}
+	l.partAt = n.cfg.Now()
 	if m.Total != int64(job.layer.Size) || len(m.Data) == 0 || int64(len(job.data)+len(m.Data)) > m.Total {
 		n.layerFailed(it, job)
 		return
@@ -185,7 +188,8 @@ func (n *Node) layerPeerGone(it *Item, l *link) {
 
 func (n *Node) layerPulse(it *Item, now time.Time) {
 	for _, job := range it.layerJobs {
-		if job.from != nil && now.Sub(job.asked) > layerTimeout {
+		// A peer on a slow line answers several jobs in turn.
+		if job.from != nil && now.Sub(job.asked) > layerTimeout && now.Sub(job.from.partAt) > layerTimeout {
 			n.layerFailed(it, job)
 		}
 	}
@@ -238,7 +242,7 @@ func (e *engine) hashes(l *link, m *pp.Message) {
 	bad := m.ProofLayers != 0 || len(sums) == 0 || len(sums) > 8192 || uint64(len(sums)) != uint64(m.Length)
 	*m = pp.Message{Keepalive: true}
 	if !bad {
-		e.node.mail.tryPost(func() { e.node.hashesReceived(l, root, base, index, sums) })
+		e.node.tell(l, 32*len(sums), func() { e.node.hashesReceived(l, root, base, index, sums) })
 	}
 }
 
@@ -247,6 +251,9 @@ func (n *Node) hashesReceived(l *link, root [32]byte, base, index int, sums [][3
 	job := it.layerJobs[root]
 	if job == nil || it.torrent == nil || base != pieceLayer(it.torrent.PieceLength) {
 		return
+	}
+	if job.from != l {
+		return // who was not asked must not undo what another has sent
 	}
 	h := &job.hash
 	h.begin(l, job.layer.Size/32)
@@ -258,7 +265,8 @@ func (n *Node) hashesReceived(l *link, root [32]byte, base, index int, sums [][3
 		}
 	}
 	if h.left > 0 {
-		if job.from == l && !l.ours.Load() {
+		l.partAt = n.cfg.Now()
+		if !l.ours.Load() {
 			n.askPart(job)
 		}
 		return
@@ -268,9 +276,7 @@ func (n *Node) hashesReceived(l *link, root [32]byte, base, index int, sums [][3
 		return
 	}
 	job.hash = hashJob{}
-	if job.from == l {
-		n.layerFailed(it, job)
-	}
+	n.layerFailed(it, job)
 }
 
 // hashesRefused goes on to the next peer.

@@ -5,8 +5,10 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/anacrolix/torrent"
+	"golang.org/x/time/rate"
 )
 
 // link is one connection to a peer about one torrent.
@@ -26,8 +28,12 @@ type link struct {
 	greeted  atomic.Bool   // hello has been sent
 	received atomic.Int64  // payload bytes, all of them
 	asked    atomic.Int64  // requests without an answer; set in the engine's callbacks
+	shaken   atomic.Bool   // the extended handshake was read; set in the engine's callback
+	waiting  atomic.Int64  // bytes, with overhead, of what the peer sent and the loop has not seen
+	gossiped atomic.Int64  // the same of a gossip's queue
 
 	mask mask
+	debt debt
 
 	// Owned by the loop.
 	client     string         // as the peer names itself
@@ -36,6 +42,9 @@ type link struct {
 	pex        pexState
 	closed     bool
 	snub       snub
+	partAt     time.Time     // when the last part of a piece layer came
+	pexIn      *rate.Limiter // of PEX messages; nil before the first
+	hungryIn   *rate.Limiter // of hungry messages; nil before the first
 }
 
 // mask decides what the engine may see of an origin's pieces. It is touched by

@@ -38,7 +38,7 @@ func (e *engine) read(pc *torrent.PeerConn, m *pp.Message) {
 		e.hashes(l, m)
 	case pp.HashReject:
 		root := m.PiecesRoot
-		e.node.mail.tryPost(func() { e.node.hashesRefused(l, root) })
+		e.node.tell(l, 0, func() { e.node.hashesRefused(l, root) })
 	}
 }
 
@@ -50,12 +50,12 @@ func (e *engine) claims(l *link, m *pp.Message) {
 		switch m.Type {
 		case pp.Have:
 			piece := int(m.Index)
-			e.node.mail.tryPost(func() { e.node.peerHas(l, piece) })
+			e.node.tell(l, 0, func() { e.node.peerHas(l, piece) })
 		case pp.Bitfield:
 			have := slices.Clone(m.Bitfield)
-			e.node.mail.tryPost(func() { e.node.peerBitfield(l, have) })
+			e.node.tell(l, len(have), func() { e.node.peerBitfield(l, have) })
 		case pp.HaveAll:
-			e.node.mail.tryPost(func() { e.node.peerBitfield(l, nil) })
+			e.node.tell(l, 0, func() { e.node.peerBitfield(l, nil) })
 		}
 		return
 	}

@@ -81,7 +81,9 @@ func (n *Node) message(l *link, ext string, payload []byte) {
 		return
 	}
 	if ext == extPEX {
-		n.pexReceived(l, payload)
+		if seldom(&l.pexIn, n.cfg.Now()) {
+			n.pexReceived(l, payload)
+		}
 		return
 	}
 	if ext != extSwarm || len(payload) == 0 {
@@ -98,6 +100,9 @@ func (n *Node) message(l *link, ext string, payload []byte) {
 			n.askLayers(l.item)
 		}
 	case kindHungry:
+		if !seldom(&l.hungryIn, n.cfg.Now()) {
+			return
+		}
 		var pieces []int
 		if pieces, err = parsePieceList(body, int(l.item.pieces.Load())); err == nil && l.item.grants != nil {
 			l.item.grants.Hungry(policy.Peer(l.id), pieces)
