@@ -31,6 +31,7 @@ func TestEndToEnd(t *testing.T) {
 	l := newLab(t)
 	t.Run("story", func(t *testing.T) { t.Parallel(); testStory(t, l) })
 	t.Run("lan", func(t *testing.T) { t.Parallel(); testLAN(t, l) })
+	t.Run("input", func(t *testing.T) { t.Parallel(); testInput(t, l) })
 }
 
 // lab is what these tests share.
@@ -174,7 +175,7 @@ type line struct {
 	Type, Link, Channel, Addr, Path, Stage, Message, Hint, Name, Peer string
 	Code                                                              int
 	Done, Total, Bytes, Wasted                                        int64
-	Files                                                             int
+	Files, Index                                                      int
 	Verified                                                          bool
 	Received                                                          map[string]int64
 }

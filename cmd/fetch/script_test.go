@@ -15,7 +15,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"fetch": main})
+	testscript.Main(m, map[string]func(){"fetch": main, "fetch-an-hour-behind": anHourBehind})
 }
 
 func TestScripts(t *testing.T) {
