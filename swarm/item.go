@@ -70,11 +70,12 @@ type Item struct {
 	stopped chan struct{} // closed when run has returned
 	filled  chan struct{} // closed when every piece is verified
 	layered chan struct{} // closed when no piece layer is missing
-	writes  sync.Once     // the first write error ends the item
+	ending  sync.Once     // of the first send to failed
 
 	// Set by run before the engine's storage is opened, not changed after.
 	torrent *manifest.Torrent
 	content *store.Content
+	failed  chan error // what ends the download: a write error, or a torrent that contradicts itself
 
 	// Owned by the loop.
 	state        State
@@ -338,15 +339,18 @@ func (it *Item) checkPiece(i int) (bool, error) {
 	return v != manifest.Bad, it.content.SetComplete(i, v != manifest.Bad)
 }
 
+// endFetch ends the download with its first error. The engine's callbacks use it.
+func (it *Item) endFetch(err error) {
+	it.ending.Do(func() { it.failed <- err })
+}
+
 // fetch waits until every piece is there.
 func (it *Item) fetch(ctx context.Context) error {
 	if it.torrent.NumPieces() == 0 {
 		return nil
 	}
-	failed := make(chan error, 1)
-	it.t.SetOnWriteChunkError(func(err error) {
-		it.writes.Do(func() { failed <- err })
-	})
+	it.failed = make(chan error, 1)
+	it.t.SetOnWriteChunkError(it.endFetch)
 	if err := it.node.eng.open(ctx, it); err != nil {
 		return err
 	}
@@ -361,7 +365,7 @@ func (it *Item) fetch(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
-	case err := <-failed:
+	case err := <-it.failed:
 		it.t.DisallowDataDownload()
 		return err
 	case err := <-it.content.Changed():

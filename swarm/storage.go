@@ -10,6 +10,7 @@ import (
 	"github.com/anacrolix/torrent/storage"
 
 	"handful/manifest"
+	"handful/swarm/store"
 )
 
 // contentStorage shows an item's content to the engine.
@@ -84,6 +85,9 @@ var errBadPiece = io.EOF
 
 func (p contentPiece) verify() error {
 	v, err := p.it.content.Verify(p.index)
+	if errors.Is(err, store.ErrMismatch) {
+		p.it.endFetch(err) // nobody lied, and nobody can send anything better
+	}
 	if err != nil {
 		return err
 	}

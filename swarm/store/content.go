@@ -359,7 +359,9 @@ func (c *Content) openFile(file int, create bool) (*os.File, error) {
 }
 
 // Verify reads a piece from disk and checks it. What is not there is Bad. A piece
-// of served content that is Bad ends the content as changed.
+// of served content that is Bad ends the content as changed. The error of a piece
+// that fits its SHA-1 and not its SHA-256 matches ErrMismatch: it came as it was
+// asked for, and the torrent can never be complete.
 func (c *Content) Verify(piece int) (manifest.Verdict, error) {
 	if err := c.checkPiece(piece); err != nil {
 		return manifest.Bad, err
@@ -391,6 +393,9 @@ func (c *Content) verify(ctx context.Context, piece int) (manifest.Verdict, erro
 		return manifest.Bad, err
 	}
 	v := c.t.Check(piece, buf)
+	if v == manifest.Bad && c.phase != served && c.t.Contradicts(piece, buf) {
+		return v, c.mismatch(c.fileOf(piece))
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.pieces.strong.set(piece, v == manifest.Good)

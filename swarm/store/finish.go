@@ -125,7 +125,12 @@ func (c *Content) vouchRest(ctx context.Context) error {
 			return err
 		}
 	}
-	return &Error{Kind: ErrMismatch, Path: c.nameOf(b.file), Detail: "its bytes fit the SHA-1 hashes but not the SHA-256 hashes of the torrent",
+	return c.mismatch(b.file)
+}
+
+// mismatch is the error of a torrent that contradicts itself in a file.
+func (c *Content) mismatch(file int) *Error {
+	return &Error{Kind: ErrMismatch, Path: c.nameOf(file), Detail: "its bytes fit the SHA-1 hashes but not the SHA-256 hashes of the torrent",
 		Hint: "do not trust where this torrent comes from: it was made to name two different contents"}
 }
 
