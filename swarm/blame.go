@@ -2,6 +2,7 @@ package swarm
 
 import (
 	"crypto/sha256"
+	"slices"
 	"sync"
 )
 
@@ -30,6 +31,10 @@ type evidence struct {
 	off int64
 	sum [32]byte
 }
+
+// maxEvidence bounds the blocks that are remembered of one piece: those of some
+// failures. Two who lie in turns can make it fail without end.
+const maxEvidence = 4096
 
 func (b *blame) received(piece int, off, size int64, from *link) {
 	b.mu.Lock()
@@ -92,7 +97,9 @@ func (b *blame) failed(piece int) (lost int64, liar *link) {
 	if b.suspect == nil {
 		b.suspect = make(map[int][]evidence)
 	}
-	b.suspect[piece] = append(b.suspect[piece], evs...)
+	// The oldest goes first: whoever lies goes on, and is found by what is left.
+	all := append(b.suspect[piece], evs...)
+	b.suspect[piece] = slices.Clone(all[max(0, len(all)-maxEvidence):])
 	b.mu.Unlock()
 	return lost, nil
 }
