@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -164,9 +163,9 @@ type planned struct{ t *manifest.Torrent }
 func (p *planned) Error() string { return "dry run" }
 
 func (p *planned) plan(req fetchRequest) *console.Plan {
-	ih := p.t.InfoHash()
-	return &console.Plan{Action: "fetch", Name: p.t.Name, Path: filepath.Join(req.Dest, p.t.Name), Bytes: p.t.Length(),
-		Files: countFiles(p.t), PieceLength: p.t.PieceLength, Pieces: p.t.NumPieces(), Infohash: hex.EncodeToString(ih[:])}
+	plan := console.PlanOf("fetch", p.t)
+	plan.Path = filepath.Join(req.Dest, p.t.Name)
+	return &plan
 }
 
 // hints returns the peers that the user and the link name.

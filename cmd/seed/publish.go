@@ -108,8 +108,7 @@ func (r *publishRequest) plan(ctx context.Context, a *console.App) error {
 	if err != nil {
 		return err
 	}
-	a.Out().Print(console.Plan{Action: "publish", Name: t.Name, Bytes: t.Length(), Files: countFiles(t),
-		Format: formatOf(t), PieceLength: t.PieceLength, Pieces: t.NumPieces(), Infohash: fmt.Sprintf("%x", t.InfoHash())})
+	a.Out().Print(console.PlanOf("publish", t))
 	return nil
 }
 
@@ -118,16 +117,6 @@ func hashProgress(a *console.App) func(done, total int64) {
 	return func(done, total int64) {
 		a.Out().Print(console.Progress{Stage: "hash", Done: done, Total: total})
 	}
-}
-
-func formatOf(t *manifest.Torrent) string {
-	switch {
-	case t.HasV1() && t.HasV2():
-		return "hybrid"
-	case t.HasV2():
-		return "v2"
-	}
-	return "v1"
 }
 
 func countFiles(t *manifest.Torrent) (n int) {

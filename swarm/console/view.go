@@ -2,6 +2,7 @@ package console
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"handful/manifest"
 	"handful/swarm"
 	"handful/swarm/store"
 )
@@ -23,6 +25,26 @@ const pulse = 200 * time.Millisecond
 
 // ErrNoProgress: nothing came closer to completion for --timeout.
 var ErrNoProgress = errors.New("no progress")
+
+// PlanOf is what a dry run says of a torrent.
+func PlanOf(action string, t *manifest.Torrent) Plan {
+	ih := t.InfoHash()
+	p := Plan{Action: action, Name: t.Name, Bytes: t.Length(), PieceLength: t.PieceLength, Pieces: t.NumPieces(), Infohash: hex.EncodeToString(ih[:])}
+	for _, f := range t.Files {
+		if !f.Pad {
+			p.Files++
+		}
+	}
+	switch {
+	case t.HasV1() && t.HasV2():
+		p.Format = "hybrid"
+	case t.HasV2():
+		p.Format = "v2"
+	default:
+		p.Format = "v1"
+	}
+	return p
+}
 
 // Config returns what the options say about a node.
 func (n Node) Config(a *App) swarm.Config {
