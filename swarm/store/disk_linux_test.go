@@ -57,7 +57,9 @@ func TestStateOnFullDisk(t *testing.T) {
 		dir := filepath.Join(state, "store")
 		s, err := Open(dir, Options{})
 		if err == nil {
-			err = s.Close()
+			if err := s.Close(); err != nil {
+				t.Errorf("closed with %d bytes free: %v", free, err)
+			}
 		} else if !errors.Is(err, ErrDiskFull) && !errors.Is(err, unix.ENOSPC) {
 			t.Errorf("with %d bytes free: %v", free, err)
 		}
