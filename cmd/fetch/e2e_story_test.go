@@ -1,7 +1,6 @@
 package main_test
 
 import (
-	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -82,7 +81,7 @@ func killedHalfWay(t *testing.T, s *side, link string) {
 	}
 	done := s.fetched(link, "-o", s.path("out"))
 	rest := done.Bytes - half.Done
-	t.Log(fmt.Sprintf("killed at %d of %d; then reused %d, received %d, wasted %d", half.Done, half.Total, done.Received["reused"], done.received(), done.Wasted))
+	t.Logf("killed at %d of %d; then reused %d, received %d, wasted %d", half.Done, half.Total, done.Received["reused"], done.received(), done.Wasted)
 	if done.received() > rest+rest/100 {
 		t.Errorf("received %d although only %d were not verified before the kill", done.received(), rest)
 	}

@@ -250,9 +250,9 @@ func (p *process) await(what string, ok func(line) bool) line {
 	for at := 0; ; {
 		p.mu.Lock()
 		for ; at < len(p.lines); at++ {
-			if ok(p.lines[at]) {
+			if l := p.lines[at]; ok(l) {
 				p.mu.Unlock()
-				return p.lines[at]
+				return l
 			}
 		}
 		changed := p.changed
