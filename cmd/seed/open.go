@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -114,12 +113,17 @@ func (r *running) Serve(ctx context.Context, report func(console.Line)) error {
 	if err != nil {
 		report(console.Warning{Message: err.Error()})
 	}
+	served := make(map[string][]*servedItem) // by channel
 	for _, rec := range records {
-		if err := r.serveOne(ctx, rec); err != nil {
+		it, err := r.serveOne(ctx, rec)
+		if err != nil {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
 			report(console.Warning{Message: fmt.Sprintf("%s is not seeded: %v", rec.Name, err)})
+		}
+		if it != nil {
+			served[it.meta.Channel] = append(served[it.meta.Channel], it)
 		}
 	}
 	ids, err := keyfile.List(keysDir(r.dir))
@@ -127,8 +131,15 @@ func (r *running) Serve(ctx context.Context, report func(console.Line)) error {
 		return err
 	}
 	for _, id := range ids {
-		if _, err := r.publisher(ctx, id, console.Peering{}, false); err != nil {
+		p, err := r.publisher(ctx, id, console.Peering{}, false)
+		if err != nil {
 			report(console.Warning{Message: fmt.Sprintf("channel %s is not served: %v", id, err)})
+			continue
+		}
+		for _, it := range served[id.String()] {
+			if err := r.mend(p.Log(), it); err != nil {
+				report(console.Warning{Message: fmt.Sprintf("%s: %v", it.rec.Name, err)})
+			}
 		}
 	}
 	return r.watch(ctx, report)
@@ -160,27 +171,6 @@ func (r *running) watch(ctx context.Context, report func(console.Line)) error {
 		}
 		report(sum)
 	}
-}
-
-// serveOne puts what was published before into the node.
-func (r *running) serveOne(ctx context.Context, rec store.Record) error {
-	hash := hex.EncodeToString(rec.InfoHash[:])
-	if r.item(hash) != nil {
-		return nil
-	}
-	m, err := parseMeta(rec.Meta)
-	if err != nil {
-		return err
-	}
-	if m.Channel == "" {
-		// A crash between hashing and signing: it was never published.
-		return r.store.Forget(rec.InfoHash)
-	}
-	c, err := r.store.Reopen(ctx, rec)
-	if err != nil {
-		return err
-	}
-	return r.add(hash, swarm.Spec{Content: c, Origin: true})
 }
 
 func (r *running) add(hash string, spec swarm.Spec) error {

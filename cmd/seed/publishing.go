@@ -110,6 +110,10 @@ func (r *running) sign(p *publish.Publisher, t *manifest.Torrent, m meta, it *sw
 		return m, err
 	}
 	if index < 0 {
+		// From here on a crash may leave an entry behind, which serve finds by this.
+		if err := note(c, m); err != nil {
+			return m, err
+		}
 		now := r.app.Env.Now()
 		entry := manifest.Media{Head: manifest.Header{Time: now.UnixMilli()}, InfoSum: t.InfoSum(), Name: t.Name, Size: t.Length(), Title: m.Title}
 		entry.InfoHashV1, entry.HasV1 = t.InfoHashV1()
@@ -120,14 +124,20 @@ func (r *running) sign(p *publish.Publisher, t *manifest.Torrent, m meta, it *sw
 	}
 	m.Index, m.Published = index, when.Format(time.RFC3339)
 	m.Link = r.link(m, t, nil).String()
+	return m, note(c, m)
+}
+
+// note remembers what is known about published content; c is nil when that stands
+// already.
+func note(c *store.Content, m meta) error {
+	if c == nil {
+		return nil
+	}
 	b, err := json.Marshal(m)
 	if err != nil {
-		return m, err
+		return err
 	}
-	if c == nil {
-		return m, nil
-	}
-	return m, c.Annotate(true, b)
+	return c.Annotate(true, b)
 }
 
 // findEntry looks for an entry that publishes the same torrent and was not

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"time"
+
+	"handful/manifest"
+	"handful/swarm"
+	"handful/swarm/publish"
+	"handful/swarm/store"
+)
+
+// servedItem is what was published before and is in the node again.
+type servedItem struct {
+	hash    string
+	rec     store.Record
+	meta    meta
+	content *store.Content
+}
+
+// serveOne puts what was published before into the node. It returns nil if there is
+// nothing to do.
+func (r *running) serveOne(ctx context.Context, rec store.Record) (*servedItem, error) {
+	hash := hex.EncodeToString(rec.InfoHash[:])
+	if r.item(hash) != nil {
+		return nil, nil
+	}
+	m, err := parseMeta(rec.Meta)
+	if err != nil {
+		return nil, err
+	}
+	if m.Channel == "" {
+		// A crash between hashing and signing: it was never published.
+		return nil, r.store.Forget(rec.InfoHash)
+	}
+	c, err := r.store.Reopen(ctx, rec)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.add(hash, swarm.Spec{Content: c, Origin: true}); err != nil {
+		return nil, err
+	}
+	return &servedItem{hash: hash, rec: rec, meta: m, content: c}, nil
+}
+
+// mend makes the record of what is served agree with the log, which alone says what
+// was published: a crash may have come between the two.
+func (r *running) mend(log *publish.Log, it *servedItem) error {
+	t := it.content.Torrent()
+	if it.meta.Index < 0 { // about to be signed
+		index, when, err := findEntry(log, t, it.meta.Title)
+		if err != nil {
+			return err
+		}
+		if index < 0 {
+			return r.forget(it)
+		}
+		it.meta.Index, it.meta.Published = index, when.Format(time.RFC3339)
+		it.meta.Link = r.link(it.meta, t, nil).String()
+		b, err := json.Marshal(it.meta)
+		if err != nil {
+			return err
+		}
+		return it.content.Annotate(true, b)
+	}
+	withdrawn, err := isWithdrawn(log, it.meta.Index)
+	if err != nil || !withdrawn {
+		return err
+	}
+	return r.forget(it)
+}
+
+func (r *running) forget(it *servedItem) error {
+	if err := r.take(it.hash); err != nil {
+		return err
+	}
+	return r.store.Forget(it.rec.InfoHash)
+}
+
+// isWithdrawn looks for an entry that withdraws another.
+func isWithdrawn(log *publish.Log, index int64) (bool, error) {
+	for i := log.Size() - 1; i > index; i-- {
+		raw, err := log.Entry(i)
+		if err != nil {
+			return false, err
+		}
+		entry, err := manifest.ParseEntry(raw)
+		if err != nil {
+			continue // of a later version
+		}
+		if d, ok := entry.(manifest.Delete); ok && d.Index == index {
+			return true, nil
+		}
+	}
+	return false, nil
+}
