@@ -81,10 +81,16 @@ func machineID() string {
 	return name
 }
 
+// lookupTime is how long names are looked up, all together: a resolver that cannot be
+// reached must not keep a command from peers that are near.
+const lookupTime = 2 * time.Second
+
 // Resolve turns HOST:PORT words into addresses. Words that lead nowhere are
 // returned in the error, beside the addresses of the others; with lanOnly no name
 // is looked up.
 func Resolve(ctx context.Context, words []string, lanOnly bool) (out []netip.AddrPort, err error) {
+	ctx, cancel := context.WithTimeout(ctx, lookupTime)
+	defer cancel()
 	for _, word := range words {
 		if ap, e := netip.ParseAddrPort(word); e == nil {
 			out = append(out, ap)
