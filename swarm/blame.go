@@ -104,6 +104,18 @@ func (b *blame) failed(piece int) (lost int64, liar *link) {
 	return lost, nil
 }
 
+// forget drops what is known of a piece that could not be read back, and returns how
+// many received bytes were lost with it. Nobody is to blame.
+func (b *blame) forget(piece int) (lost int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, d := range b.senders[piece] {
+		lost += d.size
+	}
+	delete(b.senders, piece)
+	return lost
+}
+
 func (b *blame) sum(piece int, off, size int64) (sum [32]byte, ok bool) {
 	buf := make([]byte, min(size, 1<<20))
 	n, err := b.reader(buf, piece, off)

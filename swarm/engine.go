@@ -127,9 +127,11 @@ func (e *engine) close() error { return errors.Join(e.cl.Close()...) }
 // add registers an item with the client. The metainfo may be unknown.
 func (e *engine) add(it *Item) error {
 	e.mu.Lock()
-	if e.items[it.hash] != nil {
-		e.mu.Unlock()
-		return fmt.Errorf("torrent %s is already here", it.hash)
+	for _, h := range it.hashes() {
+		if e.items[h] != nil {
+			e.mu.Unlock()
+			return fmt.Errorf("torrent %s is already here", h)
+		}
 	}
 	e.items[it.hash] = it
 	if it.torrent != nil {
@@ -171,12 +173,26 @@ func (e *engine) alias(it *Item) {
 }
 
 func (e *engine) aliasLocked(it *Item) {
+	for _, h := range it.hashes() {
+		if e.items[h] == nil {
+			e.items[h] = it
+		}
+	}
+}
+
+// hashes returns every short hash of the item that is known.
+func (it *Item) hashes() []Infohash {
+	out := []Infohash{it.hash}
+	if it.torrent == nil {
+		return out
+	}
 	if v1, ok := it.torrent.InfoHashV1(); ok {
-		e.items[Infohash(v1)] = it
+		out = append(out, Infohash(v1))
 	}
 	if v2, ok := it.torrent.InfoHashV2(); ok {
-		e.items[Infohash(v2[:20])] = it
+		out = append(out, Infohash(v2[:20]))
 	}
+	return out
 }
 
 // item returns the item that goes by an infohash, nil if there is none.
@@ -264,6 +280,18 @@ func (e *engine) link(pc *torrent.PeerConn) *link {
 	return e.links[pc]
 }
 
+// linksOf returns the connections about an item.
+func (e *engine) linksOf(it *Item) (out []*link) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, l := range e.links {
+		if l.item == it {
+			out = append(out, l)
+		}
+	}
+	return out
+}
+
 // connAdded runs before the extended handshake is sent: it names our extensions.
 func (e *engine) connAdded(pc *torrent.PeerConn) {
 	var remote netip.AddrPort // the zero value if it cannot be parsed
@@ -293,7 +321,7 @@ func (e *engine) connAdded(pc *torrent.PeerConn) {
 	if it.origin {
 		m.AddUserProtocol(extOrigin)
 	}
-	if !it.private {
+	if !it.private.Load() {
 		m.AddUserProtocol(extPEX)
 	}
 	pc.LocalLtepProtocolMap = &m

@@ -83,6 +83,11 @@ func (n *Node) Join(cfg GossipConfig) (*Gossip, error) {
 	it.gossip, g.item = g, it
 	it.stopped = make(chan struct{})
 	close(it.stopped)
+	n.life.RLock()
+	defer n.life.RUnlock()
+	if n.closing {
+		return nil, ErrClosed
+	}
 	if err := n.admit(it); err != nil {
 		return nil, err
 	}

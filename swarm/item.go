@@ -56,7 +56,7 @@ type Item struct {
 	spec    Spec
 	hash    Infohash
 	origin  bool
-	private bool
+	private atomic.Bool
 	gossip  *Gossip          // set for a swarm without content
 	t       *torrent.Torrent // set before anybody else can see the item
 	count   count
@@ -71,11 +71,11 @@ type Item struct {
 	filled  chan struct{} // closed when every piece is verified
 	layered chan struct{} // closed when no piece layer is missing
 	ending  sync.Once     // of the first send to failed
+	failed  chan error    // what ends the download: an error of the disk, or a torrent that contradicts itself; capacity 1
 
 	// Set by run before the engine's storage is opened, not changed after.
 	torrent *manifest.Torrent
 	content *store.Content
-	failed  chan error // what ends the download: a write error, or a torrent that contradicts itself
 
 	// Owned by the loop.
 	state        State
@@ -105,14 +105,14 @@ func (it *Item) Done() <-chan struct{} { return it.done }
 // Err returns why the item failed, nil while it has not.
 func (it *Item) Err() error {
 	var err error
-	it.node.call(func() { err = it.err })
+	it.node.view(func() { err = it.err })
 	return err
 }
 
 // Torrent returns the metainfo, or nil while it is not known.
 func (it *Item) Torrent() *manifest.Torrent {
 	var t *manifest.Torrent
-	it.node.call(func() { t = it.torrent })
+	it.node.view(func() { t = it.torrent })
 	return t
 }
 
@@ -127,7 +127,7 @@ func (it *Item) AddPeers(addrs ...netip.AddrPort) {
 
 // Snapshot returns the item's state now.
 func (it *Item) Snapshot() (s ItemSnapshot) {
-	it.node.call(func() { s = it.node.itemSnapshot(it) })
+	it.node.view(func() { s = it.node.itemSnapshot(it) })
 	return s
 }
 
@@ -162,6 +162,8 @@ func (it *Item) fail(err error) {
 		it.err = err
 		wasDone := it.state == StateSeeding
 		it.node.setState(it, StateFailed, err)
+		it.node.announceAll()
+		it.node.ann.Set([20]byte(it.hash), nil)
 		if !wasDone {
 			close(it.done)
 		}
@@ -233,7 +235,16 @@ func (it *Item) metadata(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("metadata of %s: %w", it.hash, err)
 		}
-		it.node.call(func() { it.torrent = t })
+		it.node.call(func() {
+			it.torrent = t
+			if t.Private { // known only now; see BEP 27
+				it.private.Store(true)
+				it.node.announceAll()
+				for _, l := range it.links {
+					l.pex.on = false
+				}
+			}
+		})
 		it.node.eng.alias(it)
 	}
 	if want := it.spec.InfoSum; want != nil && it.torrent.InfoSum() != *want {
@@ -349,7 +360,6 @@ func (it *Item) fetch(ctx context.Context) error {
 	if it.torrent.NumPieces() == 0 {
 		return nil
 	}
-	it.failed = make(chan error, 1)
 	it.t.SetOnWriteChunkError(it.endFetch)
 	if err := it.node.eng.open(ctx, it); err != nil {
 		return err

@@ -124,7 +124,7 @@ func (l *lan) close() {
 // heard takes an address that local discovery brought.
 func (n *Node) heard(ih Infohash, ap netip.AddrPort) {
 	it := n.eng.item(ih)
-	if it == nil || it.private || n.isSelf(ap) || !n.mayDial(ap) {
+	if it == nil || it.private.Load() || n.isSelf(ap) || !n.mayDial(ap) {
 		return
 	}
 	n.learn(it, ap, fromLAN)
@@ -141,7 +141,7 @@ func (n *Node) announceAll() {
 	}
 	var hashes [][20]byte
 	for _, it := range n.items {
-		if !it.private {
+		if !it.private.Load() && it.state != StateFailed {
 			hashes = append(hashes, [20]byte(it.hash))
 		}
 	}

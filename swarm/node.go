@@ -88,6 +88,8 @@ type Node struct {
 	tracker *tracker.Server // nil without
 	loopEnd chan struct{}
 	helpers sync.WaitGroup
+	life    sync.RWMutex // read while an item is added, so that Close finds them all
+	closing bool         // guarded by life
 	started time.Time
 
 	// Owned by the loop.
@@ -172,6 +174,11 @@ func (n *Node) Addrs() []netip.AddrPort {
 
 // Add puts a torrent into the node.
 func (n *Node) Add(spec Spec) (*Item, error) {
+	n.life.RLock()
+	defer n.life.RUnlock()
+	if n.closing {
+		return nil, ErrClosed
+	}
 	it, err := n.newItem(spec)
 	if err != nil {
 		return nil, err
@@ -196,6 +203,7 @@ func (n *Node) newItem(spec Spec) (*Item, error) {
 		done:    make(chan struct{}),
 		stopped: make(chan struct{}),
 		filled:  make(chan struct{}),
+		failed:  make(chan error, 1),
 		layered: make(chan struct{}),
 		state:   StateMetadata,
 		book:    newBook(),
@@ -211,7 +219,7 @@ func (n *Node) newItem(spec Spec) (*Item, error) {
 			return nil, err
 		}
 		it.hash = Infohash(it.torrent.InfoHash())
-		it.private = it.torrent.Private
+		it.private.Store(it.torrent.Private)
 		it.pieces.Store(int64(it.torrent.NumPieces()))
 	}
 	if spec.Content == nil && spec.Open == nil {
@@ -228,11 +236,14 @@ func (n *Node) admit(it *Item) error {
 	}
 	ok := n.call(func() {
 		n.items[it.hash] = it
+		for _, l := range n.eng.linksOf(it) { // that came before the loop knew the item
+			it.links[l.id] = l
+		}
 		for _, a := range it.spec.Peers {
 			n.learn(it, a, fromUser)
 		}
 		for i, p := range n.known.All() {
-			if i == knownTried || it.private {
+			if i == knownTried || it.private.Load() {
 				break
 			}
 			n.learn(it, p.Addr, fromPEX)
@@ -266,7 +277,7 @@ func (n *Node) remove(it *Item) error {
 // Snapshot returns the state of the node and all its items.
 func (n *Node) Snapshot() (s Snapshot) {
 	s.Listen = n.Addrs()
-	n.call(func() {
+	n.view(func() {
 		for _, it := range n.items {
 			if it.gossip == nil {
 				s.Items = append(s.Items, n.itemSnapshot(it))
@@ -278,12 +289,15 @@ func (n *Node) Snapshot() (s Snapshot) {
 
 // Known returns the peers that are worth trying again in a later run.
 func (n *Node) Known() (b []byte) {
-	n.call(func() { b = n.known.Bytes() })
+	n.view(func() { b = n.known.Bytes() })
 	return b
 }
 
 // Close leaves all swarms and waits until every content's state is on disk.
 func (n *Node) Close() error {
+	n.life.Lock()
+	n.closing = true
+	n.life.Unlock()
 	var items []*Item
 	n.call(func() {
 		for _, it := range n.items {
@@ -331,8 +345,28 @@ func (n *Node) call(f func()) bool {
 	}
 }
 
+// view runs f, which only reads what the loop owns: in the loop, or when that has
+// ended.
+func (n *Node) view(f func()) {
+	if !n.call(f) {
+		<-n.loopEnd
+		f()
+	}
+}
+
+// end fails what the closing node has not completed, for those who wait for it.
+func (n *Node) end() {
+	for _, it := range n.items {
+		if it.state != StateSeeding && it.state != StateFailed {
+			it.state, it.err = StateFailed, ErrClosed
+			close(it.done)
+		}
+	}
+}
+
 func (n *Node) loop() {
 	defer close(n.loopEnd)
+	defer n.end()
 	t := time.NewTicker(tick)
 	defer t.Stop()
 	for {

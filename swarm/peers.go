@@ -38,7 +38,7 @@ func (n *Node) linkHandshook(l *link, client string, port int, pex, gossip bool)
 			n.known.Heard(l.listenAddr, n.cfg.Now())
 		}
 	}
-	l.pex.on = pex && !it.private
+	l.pex.on = pex && !it.private.Load()
 	n.askLayers(it)
 	if gossip && it.gossip != nil {
 		it.gossip.deliver(gossipEvent{peer: l.id, joined: true, addr: l.listenAddr, link: l})

@@ -26,7 +26,7 @@ type pexState struct {
 }
 
 func (n *Node) pexPulse(it *Item, now time.Time) {
-	if it.private {
+	if it.private.Load() {
 		return
 	}
 	for _, l := range it.links {
@@ -138,7 +138,7 @@ func uncompact(b []byte, ip int) (out []netip.AddrPort) {
 
 func (n *Node) pexReceived(l *link, payload []byte) {
 	added, err := parsePEX(payload)
-	if err != nil || l.item.private {
+	if err != nil || l.item.private.Load() {
 		return
 	}
 	for _, ap := range added {

@@ -56,6 +56,7 @@ func (p contentPiece) WriteAt(b []byte, off int64) (int, error) {
 
 func (p contentPiece) MarkComplete() error {
 	if err := p.it.content.SetComplete(p.index, true); err != nil {
+		p.it.endFetch(err) // the engine would take the piece for complete
 		return err
 	}
 	liars := p.it.blame.passed(p.index)
@@ -89,6 +90,7 @@ func (p contentPiece) verify() error {
 		p.it.endFetch(err) // nobody lied, and nobody can send anything better
 	}
 	if err != nil {
+		p.it.count.failed.Add(p.it.blame.forget(p.index)) // it is received again
 		return err
 	}
 	if v == manifest.Bad {
