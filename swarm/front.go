@@ -21,6 +21,10 @@ const sniffTime = 10 * time.Second
 // maxSniffing is how many connections may be waiting to show it.
 const maxSniffing = 512
 
+// maxWeb is how many HTTP connections are open at a time; maxWebPerPeer of one
+// address. Trackers' clients ask seldom and hang up.
+const maxWeb, maxWebPerPeer = 1024, 256
+
 // front is the node's one TCP port. It looks at the first bytes of each
 // connection and hands it to BitTorrent or to the HTTP server.
 type front struct {
@@ -30,6 +34,12 @@ type front struct {
 	srv  *http.Server
 	udp  net.PacketConn // same port number; nil if it could not be had
 	done sync.WaitGroup
+
+	allow func(netip.Addr) bool // whom to talk to; set by serve
+
+	mu     sync.Mutex
+	guests map[netip.Addr]int // open HTTP connections by address
+	open   int                // their sum
 }
 
 // listen opens the front at addr, HOST:PORT; an empty addr or port 0 in the form
@@ -39,7 +49,7 @@ func listen(ctx context.Context, addr string, handler http.Handler, withUDP bool
 	if err != nil {
 		return nil, err
 	}
-	f := &front{ln: ln, bt: newConnQueue(ln.Addr()), web: newConnQueue(ln.Addr())}
+	f := &front{ln: ln, bt: newConnQueue(ln.Addr()), web: newConnQueue(ln.Addr()), guests: make(map[netip.Addr]int)}
 	if withUDP {
 		// Without it the tracker is still there over HTTP, so a port that is taken
 		// is not an error.
@@ -50,13 +60,17 @@ func listen(ctx context.Context, addr string, handler http.Handler, withUDP bool
 		ReadHeaderTimeout: sniffTime,
 		ReadTimeout:       30 * time.Second,
 		WriteTimeout:      30 * time.Second,
-		IdleTimeout:       time.Minute,
+		IdleTimeout:       10 * time.Second, // clients of a tracker come back after minutes
 		MaxHeaderBytes:    16 << 10,
 	}
-	f.done.Add(2)
-	go func() { defer f.done.Done(); f.accept() }()
-	go func() { defer f.done.Done(); f.srv.Serve(f.web) }()
 	return f, nil
+}
+
+// serve begins to take connections from those whom allow admits.
+func (f *front) serve(allow func(netip.Addr) bool) {
+	f.allow = allow
+	f.done.Go(f.accept)
+	f.done.Go(func() { f.srv.Serve(f.web) })
 }
 
 func listenTCP(ctx context.Context, addr string) (net.Listener, error) {
@@ -85,13 +99,23 @@ func listenTCP(ctx context.Context, addr string) (net.Listener, error) {
 
 func (f *front) accept() {
 	sniffing := make(chan struct{}, maxSniffing)
+	var pause time.Duration
 	for {
 		c, err := f.ln.Accept()
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
 		if err != nil {
-			continue // a connection that died in the queue
+			// A connection that died in the queue, or no descriptor is left: that
+			// lasts until somebody closes one.
+			pause = min(max(2*pause, time.Millisecond), time.Second)
+			time.Sleep(pause)
+			continue
+		}
+		pause = 0
+		if !f.allow(remoteAddr(c)) {
+			c.Close()
+			continue
 		}
 		select {
 		case sniffing <- struct{}{}:
@@ -125,14 +149,73 @@ func (f *front) sniff(c net.Conn) {
 	back := &sniffed{Conn: c, head: append([]byte(nil), head[:]...)}
 	switch string(head[:]) {
 	case "GET ", "HEAD", "POST", "PUT ", "OPTI":
-		f.web.put(back)
+		if g := f.admit(back); g != nil {
+			f.web.put(g)
+		}
 	default:
 		f.bt.put(back)
 	}
 }
 
-// addrs returns the addresses at which the front can be reached: the one it was
-// told, or those of all interfaces when it listens on all.
+// admit counts an HTTP connection until it is closed. It returns nil, and closes c,
+// if there are too many.
+func (f *front) admit(c net.Conn) net.Conn {
+	who := remoteAddr(c)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.open >= maxWeb || f.guests[who] >= maxWebPerPeer {
+		c.Close()
+		return nil
+	}
+	f.open++
+	f.guests[who]++
+	return &guest{Conn: c, leave: func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.open--
+		if f.guests[who]--; f.guests[who] == 0 {
+			delete(f.guests, who)
+		}
+	}}
+}
+
+// guest is an HTTP connection that counts.
+type guest struct {
+	net.Conn
+	once  sync.Once
+	leave func()
+}
+
+func (g *guest) Close() error {
+	g.once.Do(g.leave)
+	return g.Conn.Close()
+}
+
+// remoteAddr returns a connection's other end, the zero value if it has no IP.
+func remoteAddr(c net.Conn) netip.Addr {
+	ap, _ := netip.ParseAddrPort(c.RemoteAddr().String())
+	return ap.Addr().Unmap()
+}
+
+// knownPackets drops datagrams of those whom allow does not admit.
+type knownPackets struct {
+	net.PacketConn
+	allow func(netip.Addr) bool
+}
+
+func (k knownPackets) ReadFrom(b []byte) (int, net.Addr, error) {
+	for {
+		n, from, err := k.PacketConn.ReadFrom(b)
+		if err != nil {
+			return n, from, err
+		}
+		if ap, perr := netip.ParseAddrPort(from.String()); perr == nil && k.allow(ap.Addr().Unmap()) {
+			return n, from, nil
+		}
+	}
+}
+
+// addrPort returns the address on which the front listens.
 func (f *front) addrPort() netip.AddrPort {
 	ap, _ := netip.ParseAddrPort(f.ln.Addr().String())
 	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())

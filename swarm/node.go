@@ -25,7 +25,7 @@ type Config struct {
 	// Interfaces that local discovery uses; empty: all that are up.
 	Interfaces []string
 	// LANOnly keeps every packet inside the prefixes of the interfaces: no other
-	// address is dialled, no name is resolved.
+	// address is dialled or served, no name is resolved.
 	LANOnly bool
 	// Isolated turns local discovery off: only addresses that are given are used.
 	Isolated bool
@@ -138,6 +138,8 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 	if n.lan, err = newLAN(n); err != nil {
 		n.log.Warn("local discovery is off", "err", err)
 	}
+	allow := func(a netip.Addr) bool { return !n.cfg.LANOnly || n.lan.local(a) }
+	n.front.serve(allow)
 	if n.eng, err = newEngine(n); err != nil {
 		n.lan.close()
 		n.stop()
@@ -145,7 +147,11 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 		return nil, err
 	}
 	if n.tracker != nil && n.front.udp != nil {
-		n.helpers.Go(func() { n.tracker.ServePacket(n.ctx, n.front.udp) })
+		udp := n.front.udp
+		if n.cfg.LANOnly {
+			udp = knownPackets{udp, allow}
+		}
+		n.helpers.Go(func() { n.tracker.ServePacket(n.ctx, udp) })
 	}
 	n.ann = newAnnouncer(n)
 	go n.loop()
