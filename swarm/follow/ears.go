@@ -28,6 +28,7 @@ type ears struct{ f *Follower }
 
 func (e ears) Joined(p channel.Peer, _ netip.AddrPort) {
 	f := e.f
+	<-f.ready // a peer may be there before Join has returned; this is the first that is heard of it
 	f.change(func() { f.peers[p] = true })
 	if f.trust.Root() == nil {
 		f.channel.AskRoot(p, 1)
@@ -47,8 +48,8 @@ func (f *Follower) ask(p channel.Peer) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for i := range f.wanted {
-		f.channel.AskPage(p, signing.MainWriter, i, f.trust.Size(signing.MainWriter))
+	for at := range f.wanted {
+		f.channel.AskPage(p, at.writer, at.index, f.trust.Size(at.writer))
 	}
 }
 
@@ -163,9 +164,9 @@ func (e ears) Page(_ channel.Peer, writer string, page signing.Page) {
 	}
 	f.change(func() {
 		for i, raw := range page.Entries {
-			if index := page.First + int64(i); f.wanted[index] {
-				f.pages[index] = raw
-				delete(f.wanted, index)
+			if at := (place{writer, page.First + int64(i)}); f.wanted[at] {
+				f.pages[at] = raw
+				delete(f.wanted, at)
 			}
 		}
 	})

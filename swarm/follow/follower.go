@@ -23,6 +23,9 @@ const (
 	enoughSources = 3
 )
 
+// askAgainTime is how long an answer about an entry is waited for.
+const askAgainTime = 3 * time.Second
+
 // maxCandidates bounds the updates that are kept at first contact.
 const maxCandidates = 16
 
@@ -52,20 +55,27 @@ type Follower struct {
 	trust   *Trust
 	channel *channel.Channel
 	started time.Time
+	ready   chan struct{} // closed when channel is set
 
 	mu       sync.Mutex
 	news     chan struct{}         // closed and replaced at every change
 	sources  map[channel.Peer]bool // peers that have told their newest
 	first    []signing.Update      // candidates of the first contact
 	ranges   map[channel.Peer]signing.Update
-	pages    map[int64][]byte // entries that were asked for and verified
-	wanted   map[int64]bool   // indexes to ask pages for
+	pages    map[place][]byte // entries that were asked for and verified
+	wanted   map[place]bool   // what to ask pages for
 	peers    map[channel.Peer]bool
 	refused  error // the last thing that trust refused
 	forked   error
 	contact  bool // listening is over
 	deciding bool
 	eager    bool // an entry is named: the first head that covers it will do
+}
+
+// place is where an entry stands.
+type place struct {
+	writer string
+	index  int64
 }
 
 // Found is an entry that was verified.
@@ -95,10 +105,11 @@ func Open(cfg Config) (*Follower, error) {
 	f := &Follower{
 		cfg: cfg, trust: trust, started: cfg.Now(),
 		news:    make(chan struct{}),
+		ready:   make(chan struct{}),
 		sources: make(map[channel.Peer]bool),
 		ranges:  make(map[channel.Peer]signing.Update),
-		pages:   make(map[int64][]byte),
-		wanted:  make(map[int64]bool),
+		pages:   make(map[place][]byte),
+		wanted:  make(map[place]bool),
 		peers:   make(map[channel.Peer]bool),
 	}
 	f.channel, err = channel.Join(cfg.Node, channel.Config{
@@ -107,6 +118,7 @@ func Open(cfg Config) (*Follower, error) {
 	if err != nil {
 		return nil, err
 	}
+	close(f.ready)
 	f.offer()
 	return f, nil
 }
@@ -145,6 +157,8 @@ func (f *Follower) change(c func()) {
 func (f *Follower) Find(ctx context.Context, writer string, index int64) (Found, error) {
 	timer := time.NewTimer(listenTime)
 	defer timer.Stop()
+	again := time.NewTicker(askAgainTime)
+	defer again.Stop()
 	if index >= 0 {
 		f.mu.Lock()
 		f.eager = true
@@ -167,6 +181,8 @@ func (f *Follower) Find(ctx context.Context, writer string, index int64) (Found,
 		case <-news:
 		case <-timer.C:
 			f.decide(writer)
+		case <-again.C:
+			f.askAgain()
 		}
 	}
 }
@@ -225,17 +241,33 @@ func (f *Follower) entry(writer string, index int64) []byte {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if raw := f.pages[index]; raw != nil {
+	at := place{writer, index}
+	if raw := f.pages[at]; raw != nil {
 		return raw
 	}
-	if !f.wanted[index] {
-		f.wanted[index] = true
-		size := f.trust.Size(writer)
-		for p := range f.peers {
-			f.channel.AskPage(p, writer, index, size)
-		}
+	if !f.wanted[at] {
+		f.wanted[at] = true
+		f.askPage(at)
 	}
 	return nil
+}
+
+// askPage asks everybody for an entry. The caller holds mu.
+func (f *Follower) askPage(at place) {
+	size := f.trust.Size(at.writer)
+	for p := range f.peers {
+		f.channel.AskPage(p, at.writer, at.index, size)
+	}
+}
+
+// askAgain asks anew for what was not answered: a peer proves pages against its own
+// newest head only, which may have been another then than ours.
+func (f *Follower) askAgain() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for at := range f.wanted {
+		f.askPage(at)
+	}
 }
 
 // Withdrawn waits until the publisher asks to drop an entry, and returns an error

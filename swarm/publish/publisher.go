@@ -52,6 +52,7 @@ type Publisher struct {
 	signing sync.Mutex // one Append and Sign at a time
 	stop    context.CancelFunc
 	beats   sync.WaitGroup
+	ready   chan struct{} // closed when channel is set
 
 	mu       sync.Mutex
 	answered bool          // a peer has said what it holds
@@ -72,13 +73,14 @@ func Open(ctx context.Context, cfg Config) (*Publisher, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Publisher{cfg: cfg, log: log, news: make(chan struct{})}
+	p := &Publisher{cfg: cfg, log: log, news: make(chan struct{}), ready: make(chan struct{})}
 	p.channel, err = channel.Join(cfg.Node, channel.Config{
 		ID: cfg.Keys.ID, Source: source{p}, Sink: sink{p}, Peers: cfg.Peers, Trackers: cfg.Trackers, Now: cfg.Now,
 	})
 	if err != nil {
 		return nil, errors.Join(err, log.Close())
 	}
+	close(p.ready)
 	if err := p.settle(ctx); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
@@ -282,6 +284,7 @@ func (s source) Range(writer string, size int64) ([][32]byte, bool) {
 type sink struct{ p *Publisher }
 
 func (s sink) Joined(peer channel.Peer, _ netip.AddrPort) {
+	<-s.p.ready // a peer may be there before Join has returned; this is the first that is heard of it
 	s.p.change(func() { s.p.peers++ })
 	s.p.channel.AskUpdate(peer, signing.MainWriter, s.p.log.Size())
 }
