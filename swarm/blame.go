@@ -79,7 +79,7 @@ func (b *blame) failed(piece int) (lost int64, liar *link) {
 		if liar == nil {
 			liar = d.from
 		}
-		single = single && d.from.pc.PeerID == liar.pc.PeerID
+		single = single && d.from.samePeer(liar)
 	}
 	if len(blocks) == 0 {
 		return 0, nil

@@ -417,7 +417,7 @@ func (e *engine) ban(l *link) {
 	e.banned[liar{l.pc.PeerID, l.remote.Addr()}] = true
 	var same []*torrent.PeerConn
 	for pc, other := range e.links {
-		if pc.PeerID == l.pc.PeerID && other.remote.Addr() == l.remote.Addr() {
+		if other.samePeer(l) {
 			same = append(same, pc)
 		}
 	}

@@ -47,6 +47,12 @@ type link struct {
 	hungryIn   *rate.Limiter // of hungry messages; nil before the first
 }
 
+// samePeer reports whether two links lead to one peer: by its id and its address,
+// since anybody can take another's id.
+func (l *link) samePeer(other *link) bool {
+	return l.pc.PeerID == other.pc.PeerID && l.remote.Addr() == other.remote.Addr()
+}
+
 // mask decides what the engine may see of an origin's pieces. It is touched by
 // engine callbacks and the loop, both briefly, so it has a lock of its own.
 type mask struct {
