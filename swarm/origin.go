@@ -46,19 +46,21 @@ func (n *Node) joinGrants(l *link) {
 		return
 	}
 	has := l.pc.PeerPieces()
-	have := make([]bool, it.pieces.Load())
-	for i := range have {
-		have[i] = has.Contains(uint32(i))
+	have := policy.NewSet(int(it.pieces.Load()))
+	for i := range int(it.pieces.Load()) {
+		if has.Contains(uint32(i)) {
+			have.Add(i)
+		}
 	}
 	it.haves[l.id] = true
-	it.grants.Join(policy.Peer(l.id), have)
+	it.grants.Join(policy.Peer(l.id), policy.Leecher{Have: have, Member: true}, n.elapsed())
 	n.giveGrants(it)
 }
 
 // peerHas records a leecher's Have.
 func (n *Node) peerHas(l *link, piece int) {
 	if it := l.item; it.grants != nil && it.haves[l.id] {
-		it.grants.Have(policy.Peer(l.id), piece)
+		it.grants.Have(policy.Peer(l.id), piece, n.elapsed())
 		n.giveGrants(it)
 	}
 }
@@ -71,18 +73,21 @@ func (n *Node) peerBitfield(l *link, have []bool) {
 	}
 	for i := range int(it.pieces.Load()) {
 		if have == nil || i < len(have) && have[i] {
-			it.grants.Have(policy.Peer(l.id), i)
+			it.grants.Have(policy.Peer(l.id), i, n.elapsed())
 		}
 	}
 	n.giveGrants(it)
 }
+
+// elapsed is the time since the node's start, which package policy counts in.
+func (n *Node) elapsed() time.Duration { return n.cfg.Now().Sub(n.started) }
 
 func (n *Node) giveGrants(it *Item) {
 	if it.grants == nil {
 		return
 	}
 	byPeer := make(map[policy.Peer][]int)
-	for _, g := range it.grants.Next(n.cfg.Now().Sub(n.started), it.up.rate) {
+	for _, g := range it.grants.Next(n.elapsed(), it.up.rate) {
 		byPeer[g.Peer] = append(byPeer[g.Peer], g.Piece)
 	}
 	for p, pieces := range byPeer {

@@ -3,26 +3,62 @@
 // that the caller passes in, and what is decided is returned as values, so the
 // same code runs in a node and in a simulation.
 //
-// # Grants at the origin's border
+// There is one rule, applied at every border between tiers (host, link, site, far,
+// and the origin's own):
+//
+//	A piece may be seen beyond my tier only if no nearer peer has it, or the near
+//	holder has not delivered it for a grace, and it was granted to me, or I am its
+//	delegate, or my turn has come, or nothing comes from anybody.
+//
+// # The leecher's side: Sight
+//
+// [Sight] is the leecher's table of what it lets itself see of whom. Whatever peers
+// claim goes in; what the node's engine may act on comes out.
+//
+//   - One visible holder per piece among equals: the first member that was heard to
+//     have it and has room is where this node sees it, so that every piece is asked
+//     of one peer. A holder has room for as many pieces as it delivered in the last
+//     second, four or 256 KiB at least: what does not fit is seen at the next who
+//     has it.
+//   - A farther peer's piece is seen only while nobody nearer has it, and among the
+//     group of nearer peers that lack it too, turns are drawn by rendezvous hashing:
+//     the member with the highest weight for the piece is its delegate and goes at
+//     once, the next one after a grace, everybody else after two.
+//   - A holder that lets a grace pass (three times the usual time from seeing a piece
+//     to having it, 2 to 30 s) is late: the piece is shown at one more holder, after
+//     another grace at all; others' turns begin; the late one has room for one piece
+//     until it delivers in time.
+//   - An origin is seen to have what it granted, and nothing else.
+//   - When nothing useful came for three graces everything is shown at everybody.
+//   - Foreign clients know no turns and may choke, so pieces are shown at them beside
+//     the one visible holder; borders hold for them too.
+//
+// Every piece that somebody holds is thus seen at a holder that serves it within
+// three graces after the last change.
+//
+// # The origin's side: Grants
 //
 // An origin that lets every leecher see everything sends the same pieces several
 // times over, because all leechers ask it first. So a leecher sees the origin as
-// empty until the origin grants it a piece. [Grants] is the origin's side:
+// empty until the origin grants it a piece. [Grants] is the origin's account:
 //
 //   - a piece that nobody has yet is granted to one leecher, its first holder;
 //   - only a few pieces are in transfer at a time, as many as the origin's uplink
-//     carries in a fraction of a second, at least two a leecher and eight in all,
-//     so that whole pieces come into the swarm steadily from the first second on;
+//     carries in 0.3 s, four at least and two a leecher, so that whole pieces come into
+//     the swarm steadily from the first moment on;
 //   - the next piece goes to the leecher that has least left to pass on: joining
 //     the shortest queue, which paces itself to unequal uplinks, late arrivals
 //     and deaths;
-//   - in any moment at most a handful of leechers have grants open;
-//   - a piece whose only holders have left is granted again;
-//   - a leecher that says that it is hungry is granted what it names.
-//
-// With a single leecher there is nobody to share with, and the window is wider; yet
-// never so wide that one who comes a moment later finds everything promised to the
-// first.
+//   - in any one second at most a handful of leechers is sent data. With more than
+//     that, each has a turn of half a second, so that all uplinks are soon in use;
+//   - only a ring of 48 leechers is granted anything, from as many different sites
+//     as there are: the others get everything through them;
+//   - leechers near the origin go first where they are an eighth or more of the ring;
+//   - a piece whose only holders have left is granted again, one that was not taken
+//     goes to somebody else;
+//   - a leecher that says that it is hungry is granted what it names;
+//   - foreign leechers are granted what is left when no member has room, or when they
+//     have stood still for 5 s.
 //
 // Worked example: four pieces, leechers A and B, both empty. Next returns (A, 0),
 // (B, 1), (A, 2), (B, 3). A reports that it has 0, so A has one piece that B

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Peer names a leecher within one Grants. The caller chooses the numbers.
+// Peer names a peer. The caller chooses the numbers.
 type Peer uint64
 
 // Grant tells the origin to let a leecher see a piece.
@@ -14,105 +14,180 @@ type Grant struct {
 	Piece int
 }
 
-// Limits of the origin's window; see the package documentation.
+// Limits of the origin; see the package documentation.
 const (
-	minWindowPieces  = 8                      // in transfer in all
-	minLeecherPieces = 2                      // in transfer to one leecher
-	windowSpan       = 600 * time.Millisecond // of the measured rate is in transfer
-	soloSpan         = time.Second            // the same, when there is one leecher only
-	minGrantLife     = 10 * time.Second       // before an unanswered grant is given to another
+	defaultHandful = 8
+	defaultRing    = 48
+	minTransfer    = 4                       // pieces in transfer in all
+	minEach        = 2                       // the same to one leecher
+	transferSpan   = 300 * time.Millisecond  // of the rate is in transfer
+	soloSpan       = time.Second             // the same, when there is one leecher only
+	turnSpan       = 500 * time.Millisecond  // in which a leecher is granted pieces, while others wait
+	servedSpan     = 1100 * time.Millisecond // after its last byte for which a leecher counts as served: a second, and what is on its way
+	minLate        = 2 * time.Second         // before an unanswered grant holds up nobody else
+	minGrantLife   = 10 * time.Second        // before it is given to another
+	foreignStall   = 5 * time.Second         // without a piece, before a foreign leecher is served beside members
+	nearShare      = 8                       // near leechers go first if they are at least one in so many
 )
 
 // Config describes the torrent and the origin's intent.
 type Config struct {
 	Pieces      int   // number of pieces
 	PieceLength int64 // bytes
-	Handful     int   // leechers that may have grants open at a time; 0 means 8
+	Handful     int   // leechers that are sent data in any one second; 0 means 8
+	Ring        int   // leechers that are granted pieces at all; 0 means 48
 	Order       []int // order in which ungranted pieces are handed out: a permutation of [0, Pieces)
+}
+
+// Leecher is what the origin knows of a peer that joins.
+type Leecher struct {
+	Have   Set    // not kept; nil: nothing
+	Member bool   // speaks our extension
+	Near   bool   // of a tier up to Site
+	Group  uint64 // peers of one site have one number
 }
 
 // Grants is the origin's account of one torrent. Its owner is the caller's loop:
 // it is not safe for concurrent use.
 type Grants struct {
 	cfg     Config
-	spread  []int           // leechers known to hold the piece
-	flight  []flight        // by piece: whom it was granted to and not yet heard from
-	open    int             // pieces in flight in all
-	peers   map[Peer]*queue // leechers, complete ones excluded
-	pending []int           // pieces to hand out, next one last
-	hungry  []Grant         // what leechers asked for, oldest first
+	spread  []int // by piece: leechers that hold it
+	copies  []int // by piece: times that it was granted
+	peers   map[Peer]*leecher
+	order   []*leecher // in order of arrival, so that nothing depends on map order
+	ring    int        // members of the ring
+	flights []flight   // granted and not yet heard of, oldest first
+	pending []int      // pieces to hand out, next one last
+	hungry  []Grant    // what leechers asked for, oldest first
 }
 
 type flight struct {
-	to    Peer
+	Grant
 	since time.Duration
-	on    bool
 }
 
-// queue is what the origin knows of one leecher.
-type queue struct {
-	have  []bool
-	count int   // pieces it has
-	open  int   // grants in flight to it
-	given []int // pieces granted by the origin that others may still lack
+// leecher is what the origin knows of one peer.
+type leecher struct {
+	peer     Peer
+	member   bool
+	near     bool
+	ring     bool
+	group    uint64
+	have     Set
+	count    int           // pieces it has
+	open     int           // grants in flight to it
+	oldest   time.Duration // since when the oldest of them is
+	given    []int         // pieces granted that others may still lack
+	sent     time.Duration // when piece data last left for it
+	served   bool          // any ever did
+	began    time.Duration // its turn
+	progress time.Duration // when it last had a new piece, or joined
 }
 
 // NewGrants returns the account of a torrent that nobody has joined.
 func NewGrants(cfg Config) *Grants {
 	if cfg.Handful <= 0 {
-		cfg.Handful = 8
+		cfg.Handful = defaultHandful
+	}
+	if cfg.Ring <= 0 {
+		cfg.Ring = max(defaultRing, cfg.Handful)
 	}
 	g := &Grants{
 		cfg:    cfg,
 		spread: make([]int, cfg.Pieces),
-		flight: make([]flight, cfg.Pieces),
-		peers:  make(map[Peer]*queue),
+		copies: make([]int, cfg.Pieces),
+		peers:  make(map[Peer]*leecher),
 	}
 	g.pending = slices.Clone(cfg.Order)
 	slices.Reverse(g.pending)
 	return g
 }
 
-// Join adds a leecher that holds the pieces for which have is true; have may be
-// shorter than the torrent and is not kept.
-func (g *Grants) Join(p Peer, have []bool) {
-	if _, ok := g.peers[p]; ok {
-		g.Leave(p)
-	}
-	q := &queue{have: make([]bool, g.cfg.Pieces)}
+// Join adds a leecher.
+func (g *Grants) Join(p Peer, l Leecher, now time.Duration) {
+	g.Leave(p)
+	q := &leecher{peer: p, member: l.Member, near: l.Near, group: l.Group, have: NewSet(g.cfg.Pieces), progress: now}
 	g.peers[p] = q
-	for i, h := range have[:min(len(have), g.cfg.Pieces)] {
-		if h {
-			g.Have(p, i)
+	g.order = append(g.order, q)
+	for i := range g.cfg.Pieces {
+		if l.Have.Has(i) {
+			g.Have(p, i, now)
 		}
+	}
+	g.recruit(nil)
+}
+
+// Place changes how near a leecher is and which group it belongs to.
+func (g *Grants) Place(p Peer, near bool, group uint64) {
+	if q := g.peers[p]; q != nil {
+		q.near, q.group = near, group
+	}
+}
+
+// recruit fills the ring: leechers of groups that have fewest in it first, so that a
+// large swarm is entered in many places.
+func (g *Grants) recruit(not *leecher) {
+	for g.ring < g.cfg.Ring {
+		members := make(map[uint64]int)
+		for _, q := range g.order {
+			if q.ring {
+				members[q.group]++
+			}
+		}
+		var best *leecher
+		for _, q := range g.order {
+			if !q.ring && q != not && q.count < g.cfg.Pieces && (best == nil || members[q.group] < members[best.group]) {
+				best = q
+			}
+		}
+		if best == nil {
+			return
+		}
+		best.ring = true
+		g.ring++
 	}
 }
 
 // Have records that a leecher holds a piece, from whomever it has it.
-func (g *Grants) Have(p Peer, piece int) {
+func (g *Grants) Have(p Peer, piece int, now time.Duration) {
 	q := g.peers[p]
-	if q == nil || piece < 0 || piece >= g.cfg.Pieces || q.have[piece] {
+	if q == nil || piece < 0 || piece >= g.cfg.Pieces || q.have.Has(piece) {
 		return
 	}
-	q.have[piece] = true
+	q.have.Add(piece)
 	q.count++
+	q.progress = now
 	g.spread[piece]++
-	if f := g.flight[piece]; f.on && f.to == p {
-		g.land(piece)
+	g.land(func(f flight) bool { return f.Peer == p && f.Piece == piece })
+	if q.count == g.cfg.Pieces && q.ring {
+		// It has its place until somebody else is needed.
+		q.given = nil
 	}
 }
 
-// land takes a piece out of flight.
-func (g *Grants) land(piece int) {
-	f := &g.flight[piece]
-	if !f.on {
-		return
-	}
-	if q := g.peers[f.to]; q != nil {
+// land takes flights out, and returns them.
+func (g *Grants) land(which func(flight) bool) (landed []flight) {
+	g.flights = slices.DeleteFunc(g.flights, func(f flight) bool {
+		if !which(f) {
+			return false
+		}
+		landed = append(landed, f)
+		return true
+	})
+	for _, f := range landed {
+		q := g.peers[f.Peer]
+		if q == nil {
+			continue
+		}
 		q.open--
+		for _, o := range g.flights {
+			if o.Peer == f.Peer {
+				q.oldest = o.since
+				break
+			}
+		}
 	}
-	f.on = false
-	g.open--
+	return landed
 }
 
 // Leave forgets a leecher. What it alone held, and what was on the way to it, is
@@ -122,56 +197,71 @@ func (g *Grants) Leave(p Peer) {
 	if q == nil {
 		return
 	}
-	for i, h := range q.have {
-		if h {
-			g.spread[i]--
-		}
-		if f := g.flight[i]; f.on && f.to == p {
-			g.land(i)
-		} else if !h {
-			continue
-		}
-		if g.spread[i] == 0 && !g.flight[i].on {
-			g.pending = append(g.pending, i)
-		}
+	for _, f := range g.land(func(f flight) bool { return f.Peer == p }) {
+		g.again(f.Piece, true)
 	}
 	delete(g.peers, p)
+	g.order = slices.DeleteFunc(g.order, func(o *leecher) bool { return o == q })
 	g.hungry = slices.DeleteFunc(g.hungry, func(h Grant) bool { return h.Peer == p })
+	for i := range g.cfg.Pieces {
+		if q.have.Has(i) {
+			g.spread[i]--
+			g.again(i, true)
+		}
+	}
+	if q.ring {
+		g.ring--
+		g.recruit(nil)
+	}
 }
 
-// Hungry records that a leecher cannot get these pieces from anybody else. At
-// most eight requests of one leecher are kept.
+// again hands a piece out anew if nobody has it or is about to: next, or after all
+// that is waiting.
+func (g *Grants) again(piece int, soon bool) {
+	if g.spread[piece] > 0 || g.flying(piece) || slices.Contains(g.pending, piece) {
+		return
+	}
+	if soon {
+		g.pending = append(g.pending, piece)
+	} else {
+		g.pending = slices.Insert(g.pending, 0, piece)
+	}
+}
+
+func (g *Grants) flying(piece int) bool {
+	return slices.ContainsFunc(g.flights, func(f flight) bool { return f.Piece == piece })
+}
+
+// coming reports whether a piece is on its way to somebody who keeps up.
+func (g *Grants) coming(piece int, r *round) bool {
+	return slices.ContainsFunc(g.flights, func(f flight) bool { return f.Piece == piece && r.now-f.since < r.late })
+}
+
+// Sent tells when piece data last left for a leecher.
+func (g *Grants) Sent(p Peer, at time.Duration) {
+	if q := g.peers[p]; q != nil {
+		q.sent, q.served = at, true
+	}
+}
+
+// Hungry records that a leecher cannot get these pieces from anybody else. At most
+// eight requests of one leecher are kept.
 func (g *Grants) Hungry(p Peer, pieces []int) {
 	q := g.peers[p]
 	if q == nil {
 		return
 	}
-	kept := 0
-	for _, h := range g.hungry {
-		if h.Peer == p {
-			kept++
+	g.hungry = slices.DeleteFunc(g.hungry, func(h Grant) bool { return h.Peer == p })
+	for _, i := range pieces[:min(len(pieces), maxHungry)] {
+		if i >= 0 && i < g.cfg.Pieces && !q.have.Has(i) {
+			g.hungry = append(g.hungry, Grant{Peer: p, Piece: i})
 		}
-	}
-	for _, i := range pieces {
-		if kept >= 8 {
-			return
-		}
-		ask := Grant{Peer: p, Piece: i}
-		if i < 0 || i >= g.cfg.Pieces || q.have[i] || slices.Contains(g.hungry, ask) {
-			continue
-		}
-		if f := g.flight[i]; f.on && f.to == p {
-			continue
-		}
-		g.hungry = append(g.hungry, ask)
-		kept++
 	}
 }
 
 // Leechers returns how many incomplete leechers have joined.
-func (g *Grants) Leechers() int {
-	n := 0
-	for _, q := range g.peers {
+func (g *Grants) Leechers() (n int) {
+	for _, q := range g.order {
 		if q.count < g.cfg.Pieces {
 			n++
 		}
@@ -179,151 +269,160 @@ func (g *Grants) Leechers() int {
 	return n
 }
 
-// Open returns how many pieces are in transfer.
-func (g *Grants) Open() int { return g.open }
+// Open returns how many grants are in flight.
+func (g *Grants) Open() int { return len(g.flights) }
+
+// Copies returns how many times a piece was granted, and how many leechers have it.
+func (g *Grants) Copies(piece int) (granted, held int) { return g.copies[piece], g.spread[piece] }
+
+// Granted reports whether a piece was granted to a leecher that has not said yet that
+// it has it.
+func (g *Grants) Granted(p Peer, piece int) bool {
+	return slices.ContainsFunc(g.flights, func(f flight) bool { return f.Piece == piece && f.Peer == p })
+}
 
 // Next returns the grants to give now. rate is the origin's measured upload rate
 // in bytes a second; 0 when unknown.
-func (g *Grants) Next(now time.Duration, rate float64) []Grant {
-	g.expire(now, rate)
-	total, each := g.window(rate)
-	var out []Grant
-	for len(g.hungry) > 0 && g.open < total+minWindowPieces {
-		ask := g.hungry[0]
-		g.hungry = g.hungry[1:]
-		q := g.peers[ask.Peer]
-		if q == nil || q.have[ask.Piece] {
-			continue
-		}
-		if g.flight[ask.Piece].on {
-			// On its way to somebody else: the leecher is shown it as well, and the
-			// account stays with the first, since only one can be awaited.
-			out = append(out, ask)
-			continue
-		}
-		out = append(out, g.give(ask, now))
-	}
-	for g.open < total {
-		grant, ok := g.pick(each)
+func (g *Grants) Next(now time.Duration, rate float64) (out []Grant) {
+	r := g.round(now, rate)
+	g.expire(now, r.life)
+	for r.room > 0 {
+		grant, ok := g.feed(&r)
 		if !ok {
-			break
+			if grant, ok = g.pick(&r); !ok {
+				if g.renew(&r) {
+					continue
+				}
+				break
+			}
 		}
-		out = append(out, g.give(grant, now))
+		out = append(out, g.give(grant, &r))
 	}
 	return out
 }
 
-// window returns how many pieces may be in transfer in all and to one leecher.
-func (g *Grants) window(rate float64) (total, each int) {
-	pl := max(g.cfg.PieceLength, 1)
-	n := g.Leechers()
-	span := windowSpan
-	if n <= 1 {
-		span = soloSpan
+// renew makes room in a ring that is of no more use: pieces wait, and everybody in it
+// is complete or keeps grants to itself. It reports whether somebody new came in.
+func (g *Grants) renew(r *round) bool {
+	if len(g.pending) == 0 || g.ring == len(g.order) {
+		return false
 	}
-	total = max(minWindowPieces, int(rate*span.Seconds()/float64(pl)))
-	if n <= 1 {
-		return total, total
+	var useless *leecher
+	for _, q := range g.order {
+		switch {
+		case !q.ring:
+		case q.count >= g.cfg.Pieces || q.lagging(r):
+			useless = q
+		default:
+			return false
+		}
 	}
-	each = max(minLeecherPieces, (total+n-1)/n)
-	return total, each
+	fresh := func(q *leecher) bool { return !q.ring && q.count < g.cfg.Pieces }
+	if useless == nil && g.ring > 0 || !slices.ContainsFunc(g.order, fresh) {
+		return false
+	}
+	if useless != nil {
+		useless.ring = false
+		g.ring--
+	}
+	g.recruit(useless)
+	return true
 }
 
-func (g *Grants) give(grant Grant, now time.Duration) Grant {
-	g.flight[grant.Piece] = flight{to: grant.Peer, since: now, on: true}
-	g.open++
+// round is what holds during one call of Next.
+type round struct {
+	now   time.Duration
+	late  time.Duration // age from which a grant holds up nobody else
+	life  time.Duration // age at which it is given up
+	room  int           // grants that may be given still
+	slots int           // leechers that may be begun to be served
+	each  int           // grants in flight to one leecher
+}
+
+func (g *Grants) round(now time.Duration, rate float64) round {
+	pl := float64(max(g.cfg.PieceLength, 1))
+	n := g.Leechers()
+	span, least := transferSpan, minTransfer
+	if n <= 1 {
+		span, least = soloSpan, 2*minTransfer
+	}
+	total := max(least, int(rate*span.Seconds()/pl))
+	r := round{now: now, late: minLate, life: minGrantLife, slots: g.cfg.Handful}
+	if rate > 0 {
+		expected := time.Duration(float64(max(total, len(g.flights))) * pl / rate * float64(time.Second))
+		r.late, r.life = max(r.late, 4*expected), max(r.life, 8*expected)
+	}
+	r.room = total
+	for _, f := range g.flights {
+		if now-f.since < r.late {
+			r.room--
+		}
+	}
+	for _, q := range g.order {
+		if q.active(&r) {
+			r.slots--
+		}
+	}
+	if r.each = total; n > 1 {
+		r.each = max(minEach, (total+min(n, g.cfg.Handful)-1)/min(n, g.cfg.Handful))
+	}
+	return r
+}
+
+// active reports whether the leecher is being sent data, or was a second ago. One that
+// does not take what it was granted is not.
+func (q *leecher) active(r *round) bool {
+	return q.open > 0 && !q.lagging(r) || q.served && r.now-q.sent < servedSpan
+}
+
+// lagging reports whether the leecher keeps a grant for so long that nobody waits for
+// it.
+func (q *leecher) lagging(r *round) bool { return q.open > 0 && r.now-q.oldest >= r.late }
+
+func (g *Grants) give(grant Grant, r *round) Grant {
 	q := g.peers[grant.Peer]
+	if !q.active(r) {
+		r.slots--
+		q.began = r.now
+	}
+	if q.open == 0 {
+		q.oldest = r.now
+	}
 	q.open++
 	q.given = append(q.given, grant.Piece)
+	g.copies[grant.Piece]++
+	g.flights = append(g.flights, flight{Grant: grant, since: r.now})
+	r.room--
 	return grant
 }
 
 // expire gives up grants that nobody took: the leecher may be slow, have got the
 // piece elsewhere unheard, or be gone without a word.
-func (g *Grants) expire(now time.Duration, rate float64) {
-	if g.open == 0 {
-		return
-	}
-	life := minGrantLife
-	if rate > 0 {
-		inFlight := float64(int64(g.open) * g.cfg.PieceLength)
-		life = max(life, time.Duration(8*inFlight/rate*float64(time.Second)))
-	}
-	for i := range g.flight {
-		f := g.flight[i]
-		if !f.on || now-f.since < life {
-			continue
-		}
-		g.land(i)
-		if g.spread[i] == 0 {
-			// Not next, but after what is already waiting: the same leecher may
-			// still be at it.
-			g.pending = slices.Insert(g.pending, 0, i)
-		}
+func (g *Grants) expire(now, life time.Duration) {
+	for _, f := range g.land(func(f flight) bool { return now-f.since >= life }) {
+		// Not next, but after what is already waiting: the same leecher may still be
+		// at it.
+		g.again(f.Piece, false)
 	}
 }
 
-// pick chooses the next ungranted piece and the leecher with the least left to
-// pass on.
-func (g *Grants) pick(each int) (Grant, bool) {
-	p, q, ok := g.shortest(each)
-	if !ok {
-		return Grant{}, false
-	}
-	for i := len(g.pending) - 1; i >= 0; i-- {
-		piece := g.pending[i]
-		if g.spread[piece] > 0 || g.flight[piece].on {
-			g.pending = slices.Delete(g.pending, i, i+1)
+// feed grants what somebody hungers for. It goes to who asked: perhaps that leecher
+// reaches nobody else.
+func (g *Grants) feed(r *round) (Grant, bool) {
+	for i := 0; i < len(g.hungry); i++ {
+		ask := g.hungry[i]
+		q := g.peers[ask.Peer]
+		if q == nil || q.have.Has(ask.Piece) || g.coming(ask.Piece, r) {
+			g.hungry = slices.Delete(g.hungry, i, i+1)
+			i--
 			continue
 		}
-		if q.have[piece] {
-			continue
+		if q.open >= minEach || !q.active(r) && r.slots <= 0 {
+			continue // later
 		}
-		g.pending = slices.Delete(g.pending, i, i+1)
-		return Grant{Peer: p, Piece: piece}, true
+		g.hungry = slices.Delete(g.hungry, i, i+1)
+		g.pending = slices.DeleteFunc(g.pending, func(p int) bool { return p == ask.Piece })
+		return ask, true
 	}
 	return Grant{}, false
-}
-
-// shortest returns the leecher with the shortest queue that may take one more
-// grant. Ties go to the one with fewer grants open, then to the lower number, so
-// that the choice does not depend on map order.
-func (g *Grants) shortest(each int) (best Peer, bestQueue *queue, ok bool) {
-	busy := 0
-	for _, q := range g.peers {
-		if q.open > 0 {
-			busy++
-		}
-	}
-	n := len(g.peers)
-	bestLoad := 0
-	for p, q := range g.peers {
-		if q.count >= g.cfg.Pieces || q.open >= each {
-			continue
-		}
-		if q.open == 0 && busy >= g.cfg.Handful {
-			continue
-		}
-		load := g.load(q, n)
-		better := !ok || load < bestLoad ||
-			load == bestLoad && (q.open < bestQueue.open || q.open == bestQueue.open && p < best)
-		if better {
-			best, bestQueue, bestLoad, ok = p, q, load, true
-		}
-	}
-	return best, bestQueue, ok
-}
-
-// load is how many copies of granted pieces the leecher has left to pass on.
-func (g *Grants) load(q *queue, n int) int {
-	load := 0
-	kept := q.given[:0]
-	for _, piece := range q.given {
-		if left := n - g.spread[piece]; left > 0 {
-			load += left
-			kept = append(kept, piece)
-		}
-	}
-	q.given = kept
-	return load
 }

@@ -19,21 +19,21 @@ func order(n int) []int {
 func TestOneCopy(t *testing.T) {
 	const pieces = 40
 	g := NewGrants(Config{Pieces: pieces, PieceLength: 1 << 16, Order: order(pieces)})
-	g.Join(1, nil)
-	g.Join(2, nil)
+	g.Join(1, Leecher{Member: true}, 0)
+	g.Join(2, Leecher{Member: true}, 0)
 	granted := map[int]int{}
 	for step := time.Duration(0); ; step++ {
 		next := g.Next(step*time.Millisecond, 0)
 		if len(next) == 0 {
 			break
 		}
-		if g.Open() > minWindowPieces {
+		if g.Open() > minTransfer {
 			t.Fatalf("%d pieces in transfer", g.Open())
 		}
 		for _, gr := range next {
 			granted[gr.Piece]++
-			g.Have(1, gr.Piece)
-			g.Have(2, gr.Piece)
+			g.Have(1, gr.Piece, 0)
+			g.Have(2, gr.Piece, 0)
 		}
 	}
 	if len(granted) != pieces {
@@ -51,16 +51,16 @@ func TestShortestQueue(t *testing.T) {
 	const pieces = 100
 	g := NewGrants(Config{Pieces: pieces, PieceLength: 1 << 16, Order: order(pieces)})
 	for p := Peer(1); p <= 3; p++ {
-		g.Join(p, nil)
+		g.Join(p, Leecher{Member: true}, 0)
 	}
 	count := map[Peer]int{}
 	for range 30 {
 		for _, gr := range g.Next(0, 0) {
 			count[gr.Peer]++
-			g.Have(gr.Peer, gr.Piece)
+			g.Have(gr.Peer, gr.Piece, 0)
 			if gr.Peer == 1 { // the fast one: everybody has its pieces at once
 				for p := Peer(2); p <= 3; p++ {
-					g.Have(p, gr.Piece)
+					g.Have(p, gr.Piece, 0)
 				}
 			}
 		}
@@ -72,11 +72,11 @@ func TestShortestQueue(t *testing.T) {
 
 func TestDeathGrantsAgain(t *testing.T) {
 	g := NewGrants(Config{Pieces: 4, PieceLength: 1 << 16, Order: order(4)})
-	g.Join(1, nil)
-	g.Join(2, nil)
+	g.Join(1, Leecher{Member: true}, 0)
+	g.Join(2, Leecher{Member: true}, 0)
 	for _, gr := range g.Next(0, 0) {
 		if gr.Peer == 1 {
-			g.Have(1, gr.Piece)
+			g.Have(1, gr.Piece, 0)
 		}
 	}
 	g.Leave(1) // takes two pieces that only it had with it
@@ -87,7 +87,7 @@ func TestDeathGrantsAgain(t *testing.T) {
 				t.Fatalf("granted to %d, who left", gr.Peer)
 			}
 			again[gr.Piece] = true
-			g.Have(2, gr.Piece)
+			g.Have(2, gr.Piece, 0)
 		}
 	}
 	if len(again) != 2 {
@@ -98,7 +98,7 @@ func TestDeathGrantsAgain(t *testing.T) {
 func TestHungryExpiryAndHandful(t *testing.T) {
 	g := NewGrants(Config{Pieces: 8, PieceLength: 1 << 16, Order: order(8), Handful: 2})
 	for p := Peer(1); p <= 5; p++ {
-		g.Join(p, nil)
+		g.Join(p, Leecher{Member: true}, 0)
 	}
 	to := map[Peer]bool{}
 	first := g.Next(0, 0)
@@ -109,7 +109,10 @@ func TestHungryExpiryAndHandful(t *testing.T) {
 		t.Fatalf("%d leechers have grants open, handful is 2", len(to))
 	}
 	g.Hungry(5, []int{7, 7, 99, -1})
-	got := g.Next(0, 0)
+	if got := g.Next(0, 0); len(got) > 0 {
+		t.Fatalf("%v: both places are taken", got)
+	}
+	got := g.Next(minLate, 0) // those who got grants do not take them
 	if len(got) == 0 || got[0] != (Grant{Peer: 5, Piece: 7}) {
 		t.Fatalf("a hungry leecher got %v", got)
 	}
@@ -118,7 +121,7 @@ func TestHungryExpiryAndHandful(t *testing.T) {
 	for now := time.Duration(0); now < 10*time.Minute; now += time.Second {
 		for _, gr := range g.Next(now, 0) {
 			seen[gr.Piece] = true
-			g.Have(gr.Peer, gr.Piece)
+			g.Have(gr.Peer, gr.Piece, 0)
 		}
 	}
 	for i := range 8 {
@@ -140,7 +143,7 @@ func TestRandomChurn(t *testing.T) {
 	for step := range 4000 {
 		now += 50 * time.Millisecond
 		if len(alive) < 6 && rng.IntN(10) == 0 && step < 3000 {
-			g.Join(next, nil)
+			g.Join(next, Leecher{Member: true}, 0)
 			alive[next] = map[int]bool{}
 			next++
 		}
@@ -161,7 +164,7 @@ func TestRandomChurn(t *testing.T) {
 			}
 			if rng.IntN(4) > 0 {
 				have[gr.Piece] = true
-				g.Have(gr.Peer, gr.Piece)
+				g.Have(gr.Peer, gr.Piece, 0)
 			}
 		}
 		trade(rng, g, alive)
@@ -181,7 +184,7 @@ func trade(rng *rand.Rand, g *Grants, alive map[Peer]map[int]bool) {
 			piece := rng.IntN(g.cfg.Pieces)
 			if from != to && a[piece] && !b[piece] {
 				b[piece] = true
-				g.Have(to, piece)
+				g.Have(to, piece, 0)
 			}
 		}
 	}
@@ -189,15 +192,14 @@ func trade(rng *rand.Rand, g *Grants, alive map[Peer]map[int]bool) {
 
 func invariants(t *testing.T, g *Grants) {
 	t.Helper()
-	open, perPeer := 0, map[Peer]int{}
-	for i, f := range g.flight {
-		if f.on {
-			open++
-			perPeer[f.to]++
-		}
+	perPeer := map[Peer]int{}
+	for _, f := range g.flights {
+		perPeer[f.Peer]++
+	}
+	for i := range g.cfg.Pieces {
 		n := 0
-		for _, q := range g.peers {
-			if q.have[i] {
+		for _, q := range g.order {
+			if q.have.Has(i) {
 				n++
 			}
 		}
@@ -205,12 +207,16 @@ func invariants(t *testing.T, g *Grants) {
 			t.Fatalf("piece %d: spread %d, counted %d", i, g.spread[i], n)
 		}
 	}
-	if open != g.open {
-		t.Fatalf("open %d, counted %d", g.open, open)
-	}
-	for p, q := range g.peers {
-		if q.open != perPeer[p] {
-			t.Fatalf("leecher %d: open %d, counted %d", p, q.open, perPeer[p])
+	ring := 0
+	for _, q := range g.order {
+		if q.open != perPeer[q.peer] {
+			t.Fatalf("leecher %d: open %d, counted %d", q.peer, q.open, perPeer[q.peer])
 		}
+		if q.ring {
+			ring++
+		}
+	}
+	if ring != g.ring {
+		t.Fatalf("ring of %d, counted %d", g.ring, ring)
 	}
 }

@@ -1,0 +1,125 @@
+package policy
+
+// Classes of leechers; a better one is served alone as long as it has somebody who
+// keeps up.
+const (
+	nearMember = iota
+	farMember
+	foreigner
+	classes
+)
+
+// pick chooses the leecher with the least left to pass on, and a piece for it.
+func (g *Grants) pick(r *round) (Grant, bool) {
+	near, all := 0, 0
+	for _, q := range g.order {
+		if q.ring && q.count < g.cfg.Pieces {
+			all++
+			if q.near {
+				near++
+			}
+		}
+	}
+	for class := range classes {
+		waiting := false
+		tried := make(map[*leecher]bool)
+		for {
+			q := g.shortest(r, tried, &waiting, func(q *leecher) bool {
+				return classOf(q, near*nearShare >= all, r) == class
+			})
+			if q == nil {
+				break
+			}
+			if piece, ok := g.pieceFor(q); ok {
+				return Grant{Peer: q.peer, Piece: piece}, true
+			}
+			tried[q] = true
+		}
+		if waiting {
+			return Grant{}, false // somebody better placed will have room soon
+		}
+	}
+	return Grant{}, false
+}
+
+// classOf returns a leecher's class. One that is foreign and has stood still for long
+// counts as a member that is far, since nobody else seems to serve it.
+func classOf(q *leecher, nearFirst bool, r *round) int {
+	switch {
+	case !q.member && r.now-q.progress < foreignStall:
+		return foreigner
+	case q.near && nearFirst && q.member:
+		return nearMember
+	}
+	return farMember
+}
+
+// shortest returns the leecher of a class with the shortest queue that may be granted
+// one more piece. Who has had its turn waits until the others have had theirs. It sets
+// waiting if there is somebody who lacks pieces and keeps up, but has no room now.
+func (g *Grants) shortest(r *round, tried map[*leecher]bool, waiting *bool, in func(*leecher) bool) *leecher {
+	var best, newest *leecher
+	bestLoad, others := 0, false
+	for _, q := range g.order {
+		if !q.ring || q.count >= g.cfg.Pieces || tried[q] || !in(q) || q.lagging(r) {
+			continue
+		}
+		active := q.active(r)
+		if q.open >= r.each || !active && r.slots <= 0 {
+			others = true
+			continue
+		}
+		if active && r.now-q.began >= turnSpan && g.ring > g.cfg.Handful {
+			if newest == nil || q.began > newest.began {
+				newest = q
+			}
+			continue
+		}
+		load := g.load(q)
+		if best == nil || load < bestLoad || load == bestLoad && q.open < best.open {
+			best, bestLoad = q, load
+		}
+	}
+	if best == nil {
+		best = newest
+	}
+	*waiting = *waiting || best == nil && others && len(g.pending) > 0
+	return best
+}
+
+// load is how many copies of granted pieces the leecher has left to pass on.
+func (g *Grants) load(q *leecher) (load int) {
+	kept := q.given[:0]
+	for _, piece := range q.given {
+		if left := len(g.order) - g.spread[piece]; left > 0 {
+			load += left
+			kept = append(kept, piece)
+		}
+	}
+	q.given = kept
+	return load
+}
+
+// pieceFor returns the next piece that nobody has and this leecher may be given. When
+// there is none left, a foreign leecher gets what fewest have: it knows no hunger.
+func (g *Grants) pieceFor(q *leecher) (int, bool) {
+	for i := len(g.pending) - 1; i >= 0; i-- {
+		piece := g.pending[i]
+		if g.spread[piece] > 0 || g.flying(piece) {
+			g.pending = append(g.pending[:i], g.pending[i+1:]...)
+			continue
+		}
+		g.pending = append(g.pending[:i], g.pending[i+1:]...)
+		return piece, true
+	}
+	if q.member {
+		return 0, false
+	}
+	best := -1
+	for i := range g.cfg.Pieces {
+		if !q.have.Has(i) && !g.Granted(q.peer, i) && (best < 0 || g.spread[i] < g.spread[best]) {
+			best = i
+		}
+	}
+	return best, best >= 0
+}
