@@ -28,10 +28,6 @@ const clientPrefix = "-HF0100-"
 // maxConns is how many connections a torrent keeps.
 const maxConns = 50
 
-// minBurst is the smallest token bucket of a rate limiter: the engine reserves
-// whole blocks and reads.
-const minBurst = 256 << 10
-
 // engine wraps the one torrent.Client of a node. Its callbacks run under the
 // client's lock: they touch only what links and masks allow, post values to the
 // node's mailbox and return.
@@ -40,6 +36,7 @@ type engine struct {
 	node *Node
 	taps taps
 
+	uplink  *uplink
 	proving atomic.Int32 // hash requests that are being answered
 
 	mu     sync.Mutex
@@ -62,6 +59,7 @@ const maxBanned = 4096
 func newEngine(n *Node) (*engine, error) {
 	e := &engine{
 		node:   n,
+		uplink: newUplink(time.Now), // it sleeps by that clock
 		items:  make(map[Infohash]*Item),
 		links:  make(map[*torrent.PeerConn]*link),
 		banned: make(map[liar]bool),
@@ -96,12 +94,12 @@ func newEngine(n *Node) (*engine, error) {
 	cfg.ExtendedHandshakeClientVersion = "Handful"
 	cfg.HTTPUserAgent = "Handful"
 	cfg.Slogger = slog.New(demoted{n.log.Handler()})
-	if n.cfg.LimitUp > 0 {
-		cfg.UploadRateLimiter = rate.NewLimiter(rate.Limit(n.cfg.LimitUp), int(max(minBurst, n.cfg.LimitUp/4)))
+	// Both limits hold for every peer.
+	for c := range numClasses {
+		e.uplink.setLimit(c, n.cfg.LimitUp)
+		e.uplink.down.setLimit(c, n.cfg.LimitDown)
 	}
-	if n.cfg.LimitDown > 0 {
-		cfg.DownloadRateLimiter = rate.NewLimiter(rate.Limit(n.cfg.LimitDown), int(max(minBurst, n.cfg.LimitDown/4)))
-	}
+	e.taps.now, e.taps.up = n.cfg.Now, e.uplink
 	cfg.Callbacks = torrent.Callbacks{
 		PeerConnAdded:                []func(*torrent.PeerConn){e.connAdded},
 		PeerConnClosed:               e.connClosed,
@@ -310,6 +308,9 @@ func (e *engine) connAdded(pc *torrent.PeerConn) {
 	l := &link{id: e.nextID, pc: pc, item: it, remote: remote, outgoing: pc.Discovery != torrent.PeerSourceIncoming}
 	l.tier.Store(uint32(tierOf(nil, false, [32]byte{}, "", e.node.lan.own(l.remote.Addr()), e.node.lan.local(l.remote.Addr()))))
 	l.tap = e.taps.claim(pc.RemoteAddr.String(), pc.PeerID, func(ih Infohash) bool { return e.items[ih] == it })
+	if l.tap != nil && (e.node.lan.own(remote.Addr()) || e.node.lan.local(remote.Addr())) {
+		l.tap.setClass(classLocal)
+	}
 	e.links[pc] = l
 	e.mu.Unlock()
 

@@ -10,14 +10,14 @@ import (
 // read sees every message before the engine does, and may rewrite it. It counts
 // payload, and hides from the engine what an origin has but has not granted.
 func (e *engine) read(pc *torrent.PeerConn, m *pp.Message) {
-	if m.Keepalive {
-		return
-	}
 	l := e.link(pc)
 	if l == nil {
 		// Refused in connAdded, and about to be closed: nothing it says counts.
 		*m = pp.Message{Keepalive: true}
 		return
+	}
+	if l.tap != nil && l.tap.heard() || m.Keepalive {
+		return // this node's own word, or none
 	}
 	switch m.Type {
 	case pp.Piece:
@@ -30,8 +30,12 @@ func (e *engine) read(pc *torrent.PeerConn, m *pp.Message) {
 		if pieces, ok := e.granted(l, m); ok {
 			l.mask.grant(pieces, m)
 		}
-	case pp.Request, pp.Cancel:
+	case pp.Request:
 		e.paddedRequest(l, m)
+	case pp.Cancel:
+		if l.tap == nil || !l.tap.cancel(block{uint32(m.Index), uint32(m.Begin)}) {
+			e.paddedRequest(l, m)
+		}
 	case pp.HashRequest:
 		e.hashRequest(l, m)
 	case pp.Hashes:

@@ -1,10 +1,65 @@
 package swarm
 
 import (
+	"encoding/binary"
 	"math/bits"
 
 	pp "github.com/anacrolix/torrent/peer_protocol"
 )
+
+// padded is a request of which the engine was shown a part.
+type padded struct{ shown, whole uint32 }
+
+// request notes a request of which the engine is shown the first bytes only. It
+// reports false when too many wait already.
+func (t *tap) request(key block, shown, whole uint32) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.pads) >= maxPadded {
+		return false
+	}
+	t.pads[key] = padded{shown, whole}
+	return true
+}
+
+// serves tells whether the peer may expect its requests to be answered, and
+// whether it must be told when they are not (BEP 6).
+func (t *tap) serves() (unchoked, fast bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return !t.choking, t.fast()
+}
+
+// fast tells whether both sides speak the fast extension (BEP 6). The lock is held.
+func (t *tap) fast() bool {
+	return len(t.in) == handshakeLen && len(t.hand) == handshakeLen && t.in[27]&t.hand[27]&4 != 0
+}
+
+// fillUp appends a Piece message, with zeros added if it answers a request that was
+// shown in part.
+func (t *tap) fillUp(out, raw []byte) []byte {
+	key := block{binary.BigEndian.Uint32(raw[5:]), binary.BigEndian.Uint32(raw[9:])}
+	start := len(out)
+	out = append(out, raw...)
+	if p, ok := t.pads[key]; ok && int(p.shown) == len(raw)-13 {
+		delete(t.pads, key)
+		binary.BigEndian.PutUint32(out[start:], 9+p.whole)
+		out = append(out, make([]byte, p.whole-p.shown)...)
+	}
+	return out
+}
+
+// rejectWhole appends a Reject message, of the length that the peer asked for.
+func (t *tap) rejectWhole(out, raw []byte) []byte {
+	key := block{binary.BigEndian.Uint32(raw[5:]), binary.BigEndian.Uint32(raw[9:])}
+	start := len(out)
+	out = append(out, raw...)
+	if p, ok := t.pads[key]; ok && p.shown == binary.BigEndian.Uint32(raw[13:]) {
+		delete(t.pads, key)
+		binary.BigEndian.PutUint32(out[start+13:], p.whole)
+	}
+	return out
+}
 
 // maxZeros is the longest request for padding alone that is answered.
 const maxZeros = 128 << 10

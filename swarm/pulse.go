@@ -52,6 +52,11 @@ func (n *Node) pulse(now time.Time) {
 		n.dialDue(it)
 		n.pexPulse(it, now)
 		n.layerPulse(it, now)
+		for _, l := range it.links {
+			if l.tap != nil {
+				l.tap.pulse(now)
+			}
+		}
 	}
 	n.lan.pulse(now)
 }

@@ -2,26 +2,31 @@ package swarm
 
 import (
 	"context"
-	"encoding/binary"
 	"io"
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
 
 	"github.com/anacrolix/torrent/mse"
-	pp "github.com/anacrolix/torrent/peer_protocol"
 )
 
-// The engine answers some messages of foreign clients with an end of the
-// connection, and has no way to send others. What it lacks is added to the bytes
-// that it writes: every connection is a tap.
+// Every connection is a tap: the engine reads and writes a stream into which this
+// node puts what the engine lacks, and from which it takes what is not due yet.
 //
-//   - Pads (BEP 47): a client that knows the v1 side of a hybrid asks for the zeros
-//     between a file's end and the piece's. The engine sees such a request as one for
-//     what there is, and its answer is filled up on the way out.
+//   - Hearing (tapin.go): messages of this node's own are put between the peer's.
+//   - Order and pace (tapout.go): blocks wait for a turn of the uplink, all other
+//     messages overtake them; a block that waits can still be cancelled.
+//   - Haves (tapshow.go): those of no urgency are held and sent together; an origin
+//     shows its pieces one by one.
+//   - Pads (BEP 47, pads.go): a client that knows the v1 side of a hybrid asks for
+//     the zeros between a file's end and the piece's. The engine sees such a request
+//     as one for what there is, and its answer is filled up on the way out.
 //   - Hash requests (BEP 52) are answered, and sent, by this node itself.
 //
-// Both need to see plain messages, so the obfuscated handshake of an incoming
+// All need to see plain messages, so the obfuscated handshake of an incoming
 // connection (MSE) is done here and not in the engine. An outgoing connection on
 // which the engine itself begins such a handshake passes through untouched.
 
@@ -37,255 +42,88 @@ const handshakeLen = 68
 // block names what a Request, Piece or Reject message is about.
 type block struct{ piece, begin uint32 }
 
-// padded is a request of which the engine was shown a part.
-type padded struct{ shown, whole uint32 }
-
 // tap is one connection to a peer, seen by the engine as a net.Conn. Read is
 // called by one goroutine at a time, Write too.
 type tap struct {
 	net.Conn
-	rw io.ReadWriter // Conn, or the obfuscated stream inside it
+	rw     io.ReadWriter // Conn, or the obfuscated stream inside it
+	now    func() time.Time
+	up     *uplink // nil: data does not wait
+	lease  lease   // owned by up
+	gauge  gauge
+	line   atomic.Uint32 // of class; set by the node's loop
+	closed func(*tap)
+	gone   chan struct{} // closed when the connection is
+	wake   chan struct{} // there is something to hear
+
+	inbound inbound // owned by the goroutine that reads
 
 	writing sync.Mutex // one writer at a time; held while writing
 
 	// mu guards what follows. It is taken under the engine's lock, so it is never
-	// held while anything is written or read.
+	// held while anything is written or read. The uplink's lock is taken under it.
 	mu       sync.Mutex
-	in, out  []byte // handshakes, as far as they have passed
-	opaque   bool   // not a plain stream: nothing is looked at
+	room     sync.Cond // fewer blocks wait
+	in, hand []byte    // the peer's handshake and this node's, as far as they have passed
+	opaque   bool      // not a plain stream: nothing is looked at
 	choking  bool
-	left     int    // bytes of the current outgoing message that are still to come
-	fill     int    // zeros that follow it
-	head     []byte // an outgoing message's beginning, less than is needed to know it
 	pads     map[block]padded
-	injected []byte // whole messages to send at the next boundary
-	flushing bool   // a goroutine is about to send them
-	claimed  bool   // a link uses it
-	closed   func(*tap)
+	flushing bool // a goroutine is about to send ctl
+	claimed  bool // a link uses it
+	dead     bool
+	out      outgoing // set by govern
+	outbound
+
+	hearing      [][]byte // messages for the engine to read
+	hearingBytes int
+	hearingAt    int       // bytes of the first that were read
+	reading      bool      // the connection is being read
+	woken        bool      // hear has ended that
+	readDeadline time.Time // as the engine set it
 }
 
 func newTap(c net.Conn, rw io.ReadWriter, closed func(*tap)) *tap {
-	return &tap{Conn: c, rw: rw, choking: true, pads: make(map[block]padded), closed: closed}
-}
-
-// Read notes the peer's handshake.
-func (t *tap) Read(b []byte) (int, error) {
-	n, err := t.rw.Read(b)
-	if n > 0 {
-		t.mu.Lock()
-		if need := handshakeLen - len(t.in); need > 0 {
-			t.in = append(t.in, b[:min(n, need)]...)
-		}
-		t.mu.Unlock()
+	t := &tap{
+		Conn: c, rw: rw, now: time.Now, choking: true, pads: make(map[block]padded), closed: closed,
+		gone: make(chan struct{}), wake: make(chan struct{}, 1),
 	}
-	return n, err
+	t.room.L = &t.mu
+	t.lease.flow = t
+	return t
 }
 
 // Close implements net.Conn.
 func (t *tap) Close() error {
+	t.mu.Lock()
+	t.end()
+	t.mu.Unlock()
+	t.up.leave(&t.lease)
 	t.closed(t)
 	return t.Conn.Close()
 }
 
-// Write sends what the engine wrote, amended. It reports len(b) written or an
-// error: the engine gives a connection up after any.
-func (t *tap) Write(b []byte) (int, error) {
-	t.writing.Lock()
-	defer t.writing.Unlock()
-	t.mu.Lock()
-	out := t.amend(b)
-	t.mu.Unlock()
-	if len(out) > 0 {
-		if _, err := t.rw.Write(out); err != nil {
-			return 0, err
-		}
-	}
-	return len(b), nil
-}
-
-// amend returns what is to be sent in place of b: b itself where nothing changes.
-func (t *tap) amend(b []byte) []byte {
-	if t.opaque {
-		return b
-	}
-	rest := b
-	if need := handshakeLen - len(t.out); need > 0 {
-		k := min(need, len(rest))
-		t.out = append(t.out, rest[:k]...)
-		if t.out[0] != 19 {
-			t.opaque = true
-			return b
-		}
-		if rest = rest[k:]; len(rest) == 0 {
-			return b
-		}
-	}
-	start := len(b) - len(rest)
-	if len(t.head)+len(t.pads)+len(t.injected)+t.fill == 0 && t.skim(rest) {
-		return b
-	}
-	out := append(make([]byte, 0, len(b)+len(t.injected)+handshakeLen), b[:start]...)
-	return t.rewrite(out, rest)
-}
-
-// skim follows messages that nothing is done to. It reports false, without having
-// done anything, if b ends before it is known what its last message is.
-func (t *tap) skim(b []byte) bool {
-	left, choking := t.left, t.choking
-	for len(b) > 0 {
-		if left > 0 {
-			k := min(left, len(b))
-			left, b = left-k, b[k:]
-			continue
-		}
-		if len(b) < 5 {
-			if len(b) == 4 && binary.BigEndian.Uint32(b) == 0 {
-				break
-			}
-			return false
-		}
-		left = int(binary.BigEndian.Uint32(b)) + 4
-		if left == 5 && b[4] <= byte(pp.Unchoke) {
-			choking = b[4] == byte(pp.Choke)
-		}
-	}
-	t.left, t.choking = left, choking
-	return true
-}
-
-// rewrite appends the messages of b to out, filled up, and what was injected.
-func (t *tap) rewrite(out, b []byte) []byte {
-	for {
-		if t.left == 0 && len(t.head) == 0 {
-			out = append(out, make([]byte, t.fill)...)
-			out = append(out, t.injected...)
-			t.fill, t.injected = 0, nil
-		}
-		if len(b) == 0 {
-			return out
-		}
-		if t.left > 0 {
-			k := min(t.left, len(b))
-			out = append(out, b[:k]...)
-			t.left, b = t.left-k, b[k:]
-			continue
-		}
-		// A message's beginning is held back until it is known what it is.
-		t.head, b = append(t.head, b[0]), b[1:]
-		if !t.known() {
-			continue
-		}
-		t.left = int(binary.BigEndian.Uint32(t.head)) + 4 - len(t.head)
-		out = append(out, t.begin()...)
-		t.head = t.head[:0]
-	}
-}
-
-// known tells whether enough of a message is there to know what to do with it.
-func (t *tap) known() bool {
-	if len(t.head) < 4 {
-		return false
-	}
-	n := int(binary.BigEndian.Uint32(t.head))
-	if n == 0 {
-		return true
-	}
-	if len(t.head) < 5 {
-		return false
-	}
-	switch pp.MessageType(t.head[4]) {
-	case pp.Piece:
-		return len(t.head) >= min(13, n+4)
-	case pp.Reject:
-		return len(t.head) >= min(17, n+4)
-	}
-	return true
-}
-
-// begin returns the beginning of a message, changed if it answers a request that
-// was shown in part.
-func (t *tap) begin() []byte {
-	h := t.head
-	if len(h) < 5 {
-		return h
-	}
-	switch kind := pp.MessageType(h[4]); {
-	case kind == pp.Choke, kind == pp.Unchoke:
-		t.choking = kind == pp.Choke
-	case kind == pp.Piece && len(h) == 13:
-		key := block{binary.BigEndian.Uint32(h[5:]), binary.BigEndian.Uint32(h[9:])}
-		n := binary.BigEndian.Uint32(h) - 9
-		if p, ok := t.pads[key]; ok && p.shown == n {
-			delete(t.pads, key)
-			t.fill = int(p.whole - p.shown)
-			binary.BigEndian.PutUint32(h, 9+p.whole)
-		}
-	case kind == pp.Reject && len(h) == 17:
-		key := block{binary.BigEndian.Uint32(h[5:]), binary.BigEndian.Uint32(h[9:])}
-		if p, ok := t.pads[key]; ok && p.shown == binary.BigEndian.Uint32(h[13:]) {
-			delete(t.pads, key)
-			binary.BigEndian.PutUint32(h[13:], p.whole)
-		}
-	}
-	return h
-}
-
-// request notes a request of which the engine is shown the first bytes only. It
-// reports false when too many wait already.
-func (t *tap) request(key block, shown, whole uint32) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if len(t.pads) >= maxPadded {
-		return false
-	}
-	t.pads[key] = padded{shown, whole}
-	return true
-}
-
-// serves tells whether the peer may expect its requests to be answered, and
-// whether it must be told when they are not (BEP 6).
-func (t *tap) serves() (unchoked, fast bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	fast = len(t.in) == handshakeLen && len(t.out) == handshakeLen && t.in[27]&t.out[27]&4 != 0
-	return !t.choking, fast
-}
-
-// inject sends a message when the current one has ended. It does not block.
-// Messages for a peer that does not read are dropped.
-func (t *tap) inject(m pp.Message) {
-	raw, err := m.MarshalBinary()
-	if err != nil {
+// end lets nothing wait any longer. The lock is held.
+func (t *tap) end() {
+	if t.dead {
 		return
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.opaque || len(t.out) < handshakeLen || len(t.injected)+len(raw) > maxInjected {
-		return
-	}
-	t.injected = append(t.injected, raw...)
-	if !t.flushing {
-		t.flushing = true
-		go t.flush()
-	}
+	t.dead = true
+	t.queue, t.queued = nil, 0
+	close(t.gone)
+	t.room.Broadcast()
 }
 
-// flush sends what was injected, unless a message has begun that the engine has
-// not ended yet: then it goes out behind that.
-func (t *tap) flush() {
-	t.writing.Lock()
-	defer t.writing.Unlock()
+func (t *tap) isDead() bool {
 	t.mu.Lock()
-	t.flushing = false
-	out := t.rewrite(nil, nil)
-	t.mu.Unlock()
-	if len(out) > 0 {
-		t.rw.Write(out) // the engine meets the same error
-	}
+	defer t.mu.Unlock()
+	return t.dead
 }
 
 // taps finds the connection behind an engine's peer.
 type taps struct {
+	now func() time.Time
+	up  *uplink
+
 	mu   sync.Mutex
 	open map[netip.AddrPort][]*tap // by remote address
 }
@@ -297,6 +135,7 @@ func (r *taps) wrap(c net.Conn, rw io.ReadWriter) net.Conn {
 		return c
 	}
 	t := newTap(c, rw, func(t *tap) { r.remove(ap, t) })
+	t.now, t.up, t.gauge = r.now, r.up, gauge{rawConn(c)}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.open == nil {
@@ -304,6 +143,19 @@ func (r *taps) wrap(c net.Conn, rw io.ReadWriter) net.Conn {
 	}
 	r.open[ap] = append(r.open[ap], t)
 	return t
+}
+
+// rawConn returns access to the socket of a connection; nil if it has none.
+func rawConn(c net.Conn) syscall.RawConn {
+	if s, ok := c.(*sniffed); ok {
+		c = s.Conn
+	}
+	if tcp, ok := c.(*net.TCPConn); ok {
+		if raw, err := tcp.SyscallConn(); err == nil {
+			return raw
+		}
+	}
+	return nil
 }
 
 func (r *taps) remove(ap netip.AddrPort, t *tap) {
@@ -342,7 +194,7 @@ func (r *taps) claim(remote string, id [20]byte, is func(Infohash) bool) *tap {
 func (t *tap) take(id [20]byte, is func(Infohash) bool) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.claimed || t.opaque || len(t.in) < handshakeLen || len(t.out) < handshakeLen ||
+	if t.claimed || t.opaque || len(t.in) < handshakeLen || len(t.hand) < handshakeLen ||
 		[20]byte(t.in[48:]) != id || !is(Infohash(t.in[28:48])) {
 		return false
 	}

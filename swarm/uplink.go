@@ -1,0 +1,309 @@
+package swarm
+
+import (
+	"slices"
+	"sync"
+	"time"
+)
+
+// The uplink decides when blocks leave. A block that is written early only waits
+// elsewhere: in the socket, or in front of the line, where no Cancel reaches it and
+// every small message stands behind it. So only as much is written as the line
+// carries in some tens of milliseconds, and the rest waits here, a block of each
+// connection in turn.
+
+// class says which line a connection uses, and which limits it falls under.
+type class uint32
+
+const (
+	classWide  class = iota // beyond the link; unknown peers too
+	classLocal              // this host and the link
+	numClasses
+)
+
+const (
+	// ownShare is how many bytes of one connection may wait in its socket unsent.
+	ownShare = 48 << 10
+	// stuckAfter is how long a connection may go without an acknowledgement until
+	// its bytes no longer count: they wait for the peer and not for the line.
+	stuckAfter = time.Second
+	// The time between two looks at the system's queues.
+	soonestLook = time.Millisecond
+	latestLook  = 20 * time.Millisecond
+)
+
+// load is what the system knows of one connection.
+type load struct {
+	acked   int64 // bytes that the peer has acknowledged, all time
+	unacked int   // bytes that were written and are not acknowledged
+	unsent  int   // of these, bytes that were not sent yet
+	minRTT  time.Duration
+}
+
+// flow is a connection as the uplink sees it.
+type flow interface {
+	// load returns false where the system tells nothing.
+	load() (load, bool)
+	class() class
+	// turn writes one block, of about size bytes, without blocking the caller, and
+	// calls took.
+	turn(size int)
+}
+
+// lease is one flow's account. Its fields are guarded by the uplink's lock.
+type lease struct {
+	flow   flow
+	lane   *lane // in which it waits; nil: it does not wait
+	next   int   // bytes of the block that waits
+	busy   int   // bytes of writes that have not returned
+	taking bool  // a turn is being written
+	active bool  // something is outstanding
+	known  bool  // load could be read
+	last   load
+	moved  time.Time // when the peer last acknowledged something, or had nothing to
+	closed bool
+}
+
+// uplink schedules the data of one node. The nil uplink lets everything pass.
+type uplink struct {
+	now func() time.Time
+
+	mu     sync.Mutex
+	lanes  [numClasses]lane
+	active map[*lease]struct{}
+	timer  *time.Timer
+	due    time.Time // when the timer fires; zero: it is not set
+
+	down downlink
+}
+
+func newUplink(now func() time.Time) *uplink {
+	return &uplink{now: now, active: make(map[*lease]struct{}), down: downlink{now: now}}
+}
+
+// setLimit bounds the payload of a class, in bytes/s; 0: no limit.
+func (u *uplink) setLimit(c class, rate int64) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.lanes[c].limit.set(rate, u.now())
+	u.dispatch()
+}
+
+// admit tells whether size bytes, payload of which are the content's, may be
+// written at once. If so, wrote must be called when they are.
+func (u *uplink) admit(l *lease, size, payload int) bool {
+	if u == nil {
+		return true
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	n := &u.lanes[l.flow.class()]
+	if l.closed || len(n.turns) > 0 || l.taking {
+		return false
+	}
+	now := u.now()
+	if n.limit.wait(now) > 0 {
+		return false
+	}
+	if !n.room(size) {
+		if u.look(now); !n.room(size) {
+			return false
+		}
+	}
+	n.limit.take(payload)
+	u.enter(l, n, size, now)
+	return true
+}
+
+// enter counts bytes that are about to be written.
+func (u *uplink) enter(l *lease, n *lane, size int, now time.Time) {
+	n.outstanding += size
+	l.busy += size
+	if !l.active {
+		l.active, l.moved = true, now
+		u.active[l] = struct{}{}
+		l.last, l.known = l.flow.load()
+	}
+}
+
+// await lets a flow wait for its turn with a block of size bytes.
+func (u *uplink) await(l *lease, size int) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if l.closed || l.lane != nil {
+		return
+	}
+	u.queue(l, size)
+	u.dispatch()
+}
+
+func (u *uplink) queue(l *lease, size int) {
+	l.lane, l.next = &u.lanes[l.flow.class()], size
+	l.lane.turns = append(l.lane.turns, l)
+}
+
+// wrote ends what admit allowed.
+func (u *uplink) wrote(l *lease, size int) {
+	if u == nil || size == 0 {
+		return
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	l.busy -= size
+}
+
+// took ends a turn of size bytes, of which spared were not needed. next is the size
+// of the block that waits then, 0 if none does.
+func (u *uplink) took(l *lease, size, spared, next int) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	l.busy -= size
+	l.taking = false
+	u.lanes[l.flow.class()].limit.take(-spared)
+	if next > 0 && l.lane == nil && !l.closed {
+		u.queue(l, next)
+	}
+	u.dispatch()
+}
+
+// leave forgets a flow.
+func (u *uplink) leave(l *lease) {
+	if u == nil {
+		return
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	l.closed = true
+	delete(u.active, l)
+	if l.lane != nil {
+		l.lane.turns = slices.DeleteFunc(l.lane.turns, func(o *lease) bool { return o == l })
+		l.lane = nil
+	}
+}
+
+// look reads the system's queues.
+func (u *uplink) look(now time.Time) {
+	var rtts [numClasses]struct {
+		sum time.Duration
+		n   int
+	}
+	for i := range u.lanes {
+		u.lanes[i].outstanding = 0
+	}
+	for l := range u.active {
+		c := l.flow.class()
+		n := &u.lanes[c]
+		cur, ok := l.flow.load()
+		if l.known = ok; !ok {
+			cur = load{}
+		} else if d := cur.acked - l.last.acked; d > 0 {
+			n.acked += d
+			l.moved = now
+		}
+		if cur.unacked == 0 {
+			l.moved = now
+		}
+		l.last = cur
+		if l.lane != nil && cur.minRTT > 0 {
+			rtts[c].sum += cur.minRTT
+			rtts[c].n++
+		}
+		if now.Sub(l.moved) < stuckAfter && ok {
+			n.outstanding += cur.unacked + l.busy
+		}
+		if cur.unacked == 0 && l.busy == 0 && l.lane == nil {
+			l.active = false
+			delete(u.active, l)
+		}
+	}
+	for i := range u.lanes {
+		n := &u.lanes[i]
+		if rtts[i].n > 0 {
+			n.rtt = rtts[i].sum / time.Duration(rtts[i].n)
+		}
+		n.sample(now)
+	}
+}
+
+// dispatch gives turns as far as budgets and limits allow, and sets the timer for
+// those who go on waiting.
+func (u *uplink) dispatch() {
+	now := u.now()
+	var wake time.Duration
+	for i := range u.lanes {
+		if n := &u.lanes[i]; len(n.turns) > 0 {
+			if d := u.serve(n, now); d > 0 && (wake == 0 || d < wake) {
+				wake = d
+			}
+		}
+	}
+	if wake == 0 {
+		return
+	}
+	due := now.Add(wake)
+	switch {
+	case u.timer == nil:
+		u.timer = time.AfterFunc(wake, u.tick)
+	case u.due.IsZero() || due.Before(u.due):
+		u.timer.Reset(wake)
+	default:
+		return
+	}
+	u.due = due
+}
+
+func (u *uplink) tick() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.due = time.Time{}
+	u.dispatch()
+}
+
+// serve gives turns in one lane. It returns when to try again; 0: when something
+// has been written.
+func (u *uplink) serve(n *lane, now time.Time) time.Duration {
+	n.blocked = false
+	if d := n.limit.wait(now); d > 0 {
+		return max(d, soonestLook)
+	}
+	if now.Sub(n.looked) >= soonestLook {
+		u.look(now)
+	}
+	var wait time.Duration
+	for i := 0; i < len(n.turns); {
+		l := n.turns[i]
+		if l.taking {
+			i++
+			continue
+		}
+		if l.known && l.last.unsent+l.busy > ownShare {
+			wait = soonest(wait, n.drained(l.last.unsent+l.busy-ownShare))
+			i++
+			continue
+		}
+		if !n.room(l.next) {
+			n.blocked = true
+			over := n.outstanding + max(l.next, n.budget()/8) - n.budget()
+			return soonest(wait, n.drained(over))
+		}
+		if d := n.limit.wait(now); d > 0 {
+			return soonest(wait, d)
+		}
+		n.turns = slices.Delete(n.turns, i, i+1)
+		l.lane, l.taking = nil, true
+		n.limit.take(l.next)
+		u.enter(l, n, l.next, now)
+		l.flow.turn(l.next)
+	}
+	return wait
+}
+
+// soonest returns the smaller of two times to try again, of which a may be 0 for
+// none, within the bounds of a look.
+func soonest(a, b time.Duration) time.Duration {
+	b = min(max(b, soonestLook), latestLook)
+	if a == 0 {
+		return b
+	}
+	return min(a, b)
+}
