@@ -50,6 +50,16 @@ func (b *blame) received(piece int, off, size int64, from *link) {
 	blocks[off] = delivery{from, size}
 }
 
+// farthest returns the farthest tier that a block of a piece came from.
+func (b *blame) farthest(piece int) (t Tier) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, d := range b.senders[piece] {
+		t = max(t, Tier(d.from.tier.Load()))
+	}
+	return t
+}
+
 // passed forgets a piece that verified, and returns the peers whose earlier blocks
 // of it were wrong.
 func (b *blame) passed(piece int) (liars []*link) {

@@ -35,15 +35,17 @@ func reserve(account *atomic.Int64, n int) bool {
 
 func release(account *atomic.Int64, n int) { account.Add(-int64(n) - overhead) }
 
-// tell posts to the loop what a peer said, size bytes, unless too much of that peer
-// waits already.
-func (n *Node) tell(l *link, size int, f func()) {
+// tell posts to the loop what a peer said, size bytes. It reports false if too much of
+// that peer waits already.
+func (n *Node) tell(l *link, size int, f func()) bool {
 	if !reserve(&l.waiting, size) {
-		return
+		return false
 	}
 	if !n.mail.tryPost(func() { release(&l.waiting, size); f() }) {
 		release(&l.waiting, size)
+		return false
 	}
+	return true
 }
 
 // debt is what was queued for a peer and is not written yet: the engine's queue

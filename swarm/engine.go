@@ -308,6 +308,13 @@ func (e *engine) connAdded(pc *torrent.PeerConn) {
 	l := &link{id: e.nextID, pc: pc, item: it, remote: remote, outgoing: pc.Discovery != torrent.PeerSourceIncoming}
 	l.tier.Store(uint32(tierOf(nil, false, [32]byte{}, "", e.node.lan.own(l.remote.Addr()), e.node.lan.local(l.remote.Addr()))))
 	l.tap = e.taps.claim(pc.RemoteAddr.String(), pc.PeerID, func(ih Infohash) bool { return e.items[ih] == it })
+	if l.tap != nil {
+		l.tap.govern(outgoing{
+			urgent:  func(piece int) bool { return it.came.awaited(piece, Tier(l.tier.Load())) },
+			has:     l.claims.has,
+			conceal: it.origin,
+		})
+	}
 	if l.tap != nil && (e.node.lan.own(remote.Addr()) || e.node.lan.local(remote.Addr())) {
 		l.tap.setClass(classLocal)
 	}
@@ -348,11 +355,6 @@ func (e *engine) handshook(pc *torrent.PeerConn, h *pp.ExtendedHandshakeMessage)
 	_, origin := h.M[extOrigin]
 	l.ours.Store(ours)
 	l.origin.Store(ours && origin)
-	if ours && origin && !l.item.origin && !l.item.plain.Load() {
-		l.mask.mu.Lock()
-		l.mask.on = true
-		l.mask.mu.Unlock()
-	}
 	client, port := h.V, h.Port
 	pex := h.M[extPEX] != 0
 	var gossip bool
@@ -373,6 +375,7 @@ func (e *engine) useful(ev torrent.ReceivedUsefulDataEvent) {
 	}
 	n := int64(len(ev.Message.Piece))
 	l.item.count.useful.Add(n)
+	l.useful.Add(n)
 	l.item.blame.received(int(ev.Message.Index), int64(ev.Message.Begin), n, l)
 }
 

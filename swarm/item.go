@@ -64,7 +64,7 @@ type Item struct {
 	pieces  atomic.Int64 // number of pieces; 0 until the metainfo is known
 	left    atomic.Int64 // bytes missing; the loop writes it
 	opened  atomic.Bool  // the engine has the content
-	plain   atomic.Bool  // origins are no longer masked: plain BitTorrent
+	came    origins
 	cancel  context.CancelFunc
 	done    chan struct{} // closed when complete or failed
 	stopped chan struct{} // closed when run has returned
@@ -83,16 +83,15 @@ type Item struct {
 	path         string
 	book         *book
 	links        map[uint64]*link
-	grants       *policy.Grants
+	sight        *policy.Sight   // set while fetching
+	grants       *policy.Grants  // set for an origin
 	haves        map[uint64]bool // links that have joined grants
 	layerJobs    map[[32]byte]*layerJob
 	doneBytes    int64
 	reused       int64
 	lastProgress time.Time
 	stalled      time.Duration // idle time at the last redial
-	lastUseful   time.Time
 	usefulSeen   int64
-	hungrySince  int // ticks of hunger without an answer
 	down, up     meter
 }
 
@@ -202,6 +201,7 @@ func (it *Item) steps(ctx context.Context) error {
 	it.node.call(func() {
 		it.path = path
 		it.left.Store(0)
+		it.sight = nil
 		it.node.setState(it, StateSeeding, nil)
 		close(it.done)
 	})
@@ -366,7 +366,7 @@ func (it *Item) fetch(ctx context.Context) error {
 	}
 	it.node.call(func() {
 		it.node.setState(it, StateFetching, nil)
-		it.lastUseful = it.node.cfg.Now()
+		it.node.startSight(it)
 		for _, l := range it.links {
 			it.node.sayReady(l)
 		}

@@ -3,7 +3,6 @@ package swarm
 import (
 	"crypto/sha256"
 	"net/netip"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -27,13 +26,15 @@ type link struct {
 	origin   atomic.Bool   // the peer says that it is the publisher's seed
 	greeted  atomic.Bool   // hello has been sent
 	received atomic.Int64  // payload bytes, all of them
+	useful   atomic.Int64  // of these, first copies of blocks
 	asked    atomic.Int64  // requests without an answer; set in the engine's callbacks
 	shaken   atomic.Bool   // the extended handshake was read; set in the engine's callback
 	waiting  atomic.Int64  // bytes, with overhead, of what the peer sent and the loop has not seen
 	gossiped atomic.Int64  // the same of a gossip's queue
 
-	mask mask
-	debt debt
+	claims  claims // what the peer has, by its own word
+	granted claims // what this node, an origin, lets it ask for
+	debt    debt
 
 	// Owned by the loop.
 	client     string         // as the peer names itself
@@ -41,6 +42,8 @@ type link struct {
 	hello      *hello         // nil until heard
 	pex        pexState
 	closed     bool
+	since      time.Time // when it came up
+	known      bool      // it is clear what the peer is
 	snub       snub
 	partAt     time.Time     // when the last part of a piece layer came
 	pexIn      *rate.Limiter // of PEX messages; nil before the first
@@ -51,14 +54,6 @@ type link struct {
 // since anybody can take another's id.
 func (l *link) samePeer(other *link) bool {
 	return l.pc.PeerID == other.pc.PeerID && l.remote.Addr() == other.remote.Addr()
-}
-
-// mask decides what the engine may see of an origin's pieces. It is touched by
-// engine callbacks and the loop, both briefly, so it has a lock of its own.
-type mask struct {
-	mu      sync.Mutex
-	on      bool // the peer is an origin and this node obeys grants
-	granted []bool
 }
 
 // count is an item's account of received payload. All fields are written under

@@ -93,8 +93,9 @@ type Node struct {
 	started time.Time
 
 	// Owned by the loop.
-	items map[Infohash]*Item
-	known *discover.Known
+	items   map[Infohash]*Item
+	known   *discover.Known
+	stirred map[*Item]bool // whose policy may have decided something
 }
 
 // knownTried is how many peers of earlier runs are tried for a new item.
@@ -112,6 +113,7 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 		log:     cfg.Logger,
 		mail:    newMailbox(),
 		items:   make(map[Infohash]*Item),
+		stirred: make(map[*Item]bool),
 		loopEnd: make(chan struct{}),
 		started: cfg.Now(),
 		known:   new(discover.Known),
@@ -244,6 +246,7 @@ func (n *Node) admit(it *Item) error {
 		n.items[it.hash] = it
 		for _, l := range n.eng.linksOf(it) { // that came before the loop knew the item
 			it.links[l.id] = l
+			l.since = n.cfg.Now()
 		}
 		for _, a := range it.spec.Peers {
 			n.learn(it, a, fromUser)
@@ -379,10 +382,12 @@ func (n *Node) loop() {
 		for _, f := range n.mail.take() {
 			f()
 		}
+		n.settle()
 		select {
 		case <-n.mail.wake:
 		case <-t.C:
 			n.pulse(n.cfg.Now())
+			n.settle()
 		case <-n.ctx.Done():
 			for _, f := range n.mail.close() {
 				f()

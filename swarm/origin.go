@@ -1,22 +1,15 @@
 package swarm
 
 import (
-	"time"
+	"hash/fnv"
 
-	"github.com/RoaringBitmap/roaring/v2"
+	pp "github.com/anacrolix/torrent/peer_protocol"
 
 	"handful/swarm/policy"
 )
 
-// This file carries out the grants of package policy, on both sides.
-
-// hungerAfter is how long a leecher waits without useful bytes before it tells an
-// origin what it lacks; plainAfter is how many unanswered calls make it fall back
-// to plain BitTorrent.
-const (
-	hungerAfter = 2 * time.Second
-	plainAfter  = 4
-)
+// This file is the origin's side of the economy: it carries out the grants of package
+// policy, and refuses what was not granted.
 
 // startGrants opens the account of an origin's torrent.
 func (n *Node) startGrants(it *Item) {
@@ -39,134 +32,103 @@ func (n *Node) sayReady(l *link) {
 	}
 }
 
-// joinGrants enters a leecher that is ready.
+// joinGrants enters a leecher: one of ours when it is ready, a foreign one when it is
+// clear that it is that.
 func (n *Node) joinGrants(l *link) {
 	it := l.item
-	if it.grants == nil || !l.ours.Load() || l.origin.Load() || it.haves[l.id] {
+	if it.grants == nil || l.origin.Load() || it.haves[l.id] || l.tap == nil {
 		return
 	}
-	has := l.pc.PeerPieces()
-	have := policy.NewSet(int(it.pieces.Load()))
-	for i := range int(it.pieces.Load()) {
-		if has.Contains(uint32(i)) {
+	it.haves[l.id] = true
+	have := l.claims.snapshot()
+	if have == nil {
+		have = policy.NewSet(int(it.pieces.Load()))
+		for i := range int(it.pieces.Load()) {
 			have.Add(i)
 		}
 	}
-	it.haves[l.id] = true
-	it.grants.Join(policy.Peer(l.id), policy.Leecher{Have: have, Member: true}, n.elapsed())
-	n.giveGrants(it)
+	near, group := n.placeOf(l)
+	it.grants.Join(policy.Peer(l.id), policy.Leecher{Have: have, Member: l.ours.Load(), Near: near, Group: group}, n.elapsed())
+	n.stir(it)
 }
 
-// peerHas records a leecher's Have.
-func (n *Node) peerHas(l *link, piece int) {
-	if it := l.item; it.grants != nil && it.haves[l.id] {
-		it.grants.Have(policy.Peer(l.id), piece, n.elapsed())
-		n.giveGrants(it)
-	}
-}
-
-// peerBitfield records a leecher's bitfield; nil means that it has everything.
-func (n *Node) peerBitfield(l *link, have []bool) {
-	it := l.item
-	if it.grants == nil || !it.haves[l.id] {
-		return // joinGrants asks the engine what it has
-	}
-	for i := range int(it.pieces.Load()) {
-		if have == nil || i < len(have) && have[i] {
-			it.grants.Have(policy.Peer(l.id), i, n.elapsed())
+// placeOf tells whether a leecher is near this node, and numbers the group of peers
+// that it is one of: by its label, or by its network.
+func (n *Node) placeOf(l *link) (near bool, group uint64) {
+	h := fnv.New64a()
+	if l.hello != nil && l.hello.Site != "" {
+		h.Write([]byte(l.hello.Site))
+	} else {
+		bits := 24
+		if l.remote.Addr().Is6() {
+			bits = 48
 		}
+		p, _ := l.remote.Addr().Prefix(bits)
+		h.Write(p.Addr().AsSlice())
 	}
-	n.giveGrants(it)
+	return Tier(l.tier.Load()) <= TierSite, h.Sum64()
 }
 
-// elapsed is the time since the node's start, which package policy counts in.
-func (n *Node) elapsed() time.Duration { return n.cfg.Now().Sub(n.started) }
-
+// giveGrants tells leechers what they may ask for now.
 func (n *Node) giveGrants(it *Item) {
 	if it.grants == nil {
 		return
+	}
+	for id, l := range it.links {
+		if !it.haves[id] {
+			continue
+		}
+		if sent, at := l.tap.sentData(); sent > 0 {
+			it.grants.Sent(policy.Peer(id), at.Sub(n.started))
+		}
 	}
 	byPeer := make(map[policy.Peer][]int)
 	for _, g := range it.grants.Next(n.elapsed(), it.up.rate) {
 		byPeer[g.Peer] = append(byPeer[g.Peer], g.Piece)
 	}
 	for p, pieces := range byPeer {
-		l := it.links[uint64(p)]
-		if l == nil {
-			continue
-		}
-		for len(pieces) > 0 {
-			k := min(len(pieces), maxPieceList)
-			n.eng.send(l, extSwarm, pieceList(kindGrant, pieces[:k]))
-			pieces = pieces[k:]
+		if l := it.links[uint64(p)]; l != nil {
+			n.grant(l, pieces)
 		}
 	}
 }
 
-// feed helps a leecher that gets nothing: it tells an origin what it lacks, and
-// gives up obeying grants when no origin answers.
-func (n *Node) feed(it *Item, now time.Time) {
-	if it.state != StateFetching || it.plain.Load() {
+func (n *Node) grant(l *link, pieces []int) {
+	for _, p := range pieces {
+		l.granted.add(p, l.item.pieces.Load())
+	}
+	if !l.ours.Load() {
+		l.tap.reveal(pieces)
 		return
 	}
-	if now.Sub(it.lastUseful) < hungerAfter {
-		return
-	}
-	var origin *link
-	for _, l := range it.sortedLinks() {
-		if l.origin.Load() {
-			origin = l
-			break
-		}
-	}
-	if origin == nil {
-		return
-	}
-	it.lastUseful = now
-	if it.hungrySince++; it.hungrySince > plainAfter {
-		n.goPlain(it)
-		return
-	}
-	if lacking := n.lacking(it, 8); len(lacking) > 0 {
-		n.eng.send(origin, extSwarm, pieceList(kindHungry, lacking))
+	for len(pieces) > 0 {
+		k := min(len(pieces), maxPieceList)
+		n.eng.send(l, extSwarm, pieceList(kindGrant, pieces[:k]))
+		pieces = pieces[k:]
 	}
 }
 
-// goPlain stops obeying grants. The engine learns an origin's pieces from its
-// bitfield only, so the connection is made again.
-func (n *Node) goPlain(it *Item) {
-	n.log.Info("the origin grants nothing, falling back to plain BitTorrent", "torrent", it.hash)
-	it.plain.Store(true)
-	for _, l := range it.links {
-		if l.origin.Load() {
-			l.pc.Close()
-		}
+// refused drops a request for what the origin did not grant, and takes it for hunger.
+// It runs in the engine's callback.
+func (e *engine) refused(l *link, m *pp.Message) bool {
+	it := l.item
+	if !it.origin || l.tap == nil || l.granted.has(int(m.Index)) {
+		return false
 	}
-	it.book.hurry()
+	if _, fast := l.tap.serves(); fast {
+		l.tap.inject(pp.Message{Type: pp.Reject, Index: m.Index, Begin: m.Begin, Length: m.Length})
+	}
+	if piece := int(m.Index); l.ours.Load() && m.Begin == 0 {
+		e.node.tell(l, 0, func() { e.node.hungry(l, []int{piece}) })
+	}
+	*m = pp.Message{Keepalive: true}
+	return true
 }
 
-// lacking returns up to limit pieces that this node lacks, those first that no peer
-// shows.
-func (n *Node) lacking(it *Item, limit int) []int {
-	shown := roaring.New()
-	for _, l := range it.links {
-		shown.Or(l.pc.PeerPieces())
+// hungry enters what a leecher cannot get from anybody else.
+func (n *Node) hungry(l *link, pieces []int) {
+	if g := l.item.grants; g != nil && seldom(&l.hungryIn, n.cfg.Now()) {
+		g.Hungry(policy.Peer(l.id), pieces)
+		n.stir(l.item)
 	}
-	var alone, other []int
-	for i := range it.torrent.NumPieces() {
-		if done, _ := it.content.State(i); done {
-			continue
-		}
-		if !shown.Contains(uint32(i)) {
-			if alone = append(alone, i); len(alone) >= limit {
-				return alone
-			}
-		} else if len(other) < limit {
-			other = append(other, i)
-		}
-	}
-	if len(alone) > 0 {
-		return alone
-	}
-	return other
 }

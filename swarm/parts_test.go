@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/anacrolix/torrent"
-	pp "github.com/anacrolix/torrent/peer_protocol"
 )
 
 func addrPorts(words ...string) (out []netip.AddrPort) {
@@ -223,36 +222,26 @@ func TestTierOf(t *testing.T) {
 	}
 }
 
-func TestMaskGrant(t *testing.T) {
-	k := mask{on: true}
-	grant := func(pieces ...int) *pp.Message {
-		m := &pp.Message{Type: pp.Extended}
-		k.grant(pieces, m)
-		return m
+func TestClaims(t *testing.T) {
+	var c claims
+	if c.add(8, 8) || c.add(-1, 8) || !c.add(7, 8) {
+		t.Error("a claim of 8 pieces holds 0 to 7")
 	}
-	if m := grant(9); m.Type != pp.Have || m.Index != 9 {
-		t.Errorf("one piece is %v", m)
+	if c.add(maxClaims, 0) || !c.add(maxClaims-1, 0) {
+		t.Error("before the metainfo is known, numbers are bounded all the same")
 	}
-	m := grant(2, 17)
-	if m.Type != pp.Bitfield || len(m.Bitfield)%8 != 0 {
-		t.Fatalf("two pieces are %v", m)
-	}
-	var shown []int
-	for i, has := range m.Bitfield {
-		if has {
-			shown = append(shown, i)
+	c.addAll([]bool{true, false, true, true}, 3)
+	for i, want := range []bool{true, false, true, false, false, false, false, true} {
+		if c.has(i) != want || c.snapshot().Has(i) != want {
+			t.Errorf("piece %d: %v", i, !want)
 		}
 	}
-	if !slices.Equal(shown, []int{2, 9, 17}) {
-		t.Errorf("shown %v", shown)
+	c.missed(true)
+	if c.addAll(nil, 8); !c.has(5) || c.snapshot() != nil {
+		t.Error("a peer that has all has any")
 	}
-	m.Bitfield[0] = true
-	if k.granted[0] {
-		t.Error("the engine's bitfield is the mask's own")
-	}
-	k.on = false
-	if m := grant(1); m.Type != pp.Extended {
-		t.Errorf("without a mask a grant is %v", m)
+	if c.missed(false) {
+		t.Error("a snapshot is all there is to know")
 	}
 }
 

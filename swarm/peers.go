@@ -16,10 +16,14 @@ func (n *Node) linkUp(l *link) {
 		return
 	}
 	l.item.links[l.id] = l
+	l.since = n.cfg.Now()
 	if l.outgoing {
 		l.listenAddr = l.remote
 	}
 	n.retier(l)
+	if !l.pc.PeerExtensionBytes.SupportsExtended() {
+		n.identified(l)
+	}
 }
 
 // linkHandshook runs when the peer's extended handshake has been read.
@@ -38,6 +42,7 @@ func (n *Node) linkHandshook(l *link, client string, port int, pex, gossip bool)
 			n.known.Heard(l.listenAddr, n.cfg.Now())
 		}
 	}
+	n.identified(l)
 	l.pex.on = pex && !it.private.Load()
 	n.askLayers(it)
 	if gossip && it.gossip != nil {
@@ -58,8 +63,11 @@ func (n *Node) linkDown(l *link) {
 	if it.grants != nil && it.haves[l.id] {
 		delete(it.haves, l.id)
 		it.grants.Leave(policy.Peer(l.id))
-		n.giveGrants(it)
 	}
+	if it.sight != nil {
+		it.sight.Leave(policy.Peer(l.id), n.elapsed())
+	}
+	n.stir(it)
 	if it.gossip != nil {
 		it.gossip.deliver(gossipEvent{peer: l.id, left: true})
 	}
@@ -72,6 +80,15 @@ func (n *Node) retier(l *link) {
 	own := machineTag(n.cfg.MachineID, l.item.hash)
 	t := tierOf(l.hello, l.origin.Load(), own, n.cfg.Site, n.lan.own(addr), n.lan.local(addr))
 	l.tier.Store(uint32(t))
+	p := policy.Peer(l.id)
+	if l.item.sight != nil {
+		l.item.sight.Move(p, policy.Tier(t), n.elapsed())
+		n.stir(l.item)
+	}
+	if l.item.grants != nil {
+		near, group := n.placeOf(l)
+		l.item.grants.Place(p, near, group)
+	}
 }
 
 // message handles one of our extension messages, or PEX. Malformed ones are
@@ -99,14 +116,17 @@ func (n *Node) message(l *link, ext string, payload []byte) {
 			n.retier(l)
 			n.askLayers(l.item)
 		}
-	case kindHungry:
-		if !seldom(&l.hungryIn, n.cfg.Now()) {
-			return
-		}
+	case kindGrant:
 		var pieces []int
-		if pieces, err = parsePieceList(body, int(l.item.pieces.Load())); err == nil && l.item.grants != nil {
-			l.item.grants.Hungry(policy.Peer(l.id), pieces)
-			n.giveGrants(l.item)
+		pieces, err = parsePieceList(body, int(l.item.pieces.Load()))
+		if err == nil && l.item.sight != nil && l.origin.Load() {
+			l.item.sight.Grant(policy.Peer(l.id), pieces, n.elapsed())
+			n.stir(l.item)
+		}
+	case kindHungry:
+		var pieces []int
+		if pieces, err = parsePieceList(body, int(l.item.pieces.Load())); err == nil {
+			n.hungry(l, pieces)
 		}
 	case kindReady:
 		n.joinGrants(l)

@@ -44,9 +44,8 @@ func (n *Node) pulse(now time.Time) {
 		received, _ := it.count.snapshot()
 		it.down.update(received.Total(), now)
 		it.up.update(it.sent(), now)
-		n.giveGrants(it)
 		n.progress(it, now)
-		n.feed(it, now)
+		n.look(it, now)
 		n.unsnub(it, now)
 		n.watch(it, now)
 		n.dialDue(it)
@@ -75,8 +74,7 @@ func (it *Item) sent() int64 {
 func (n *Node) progress(it *Item, now time.Time) {
 	if useful := it.count.useful.Load(); useful != it.usefulSeen {
 		it.usefulSeen = useful
-		it.lastUseful, it.lastProgress = now, now
-		it.hungrySince = 0
+		it.lastProgress = now
 	}
 }
 
@@ -114,6 +112,10 @@ func (n *Node) pieceDone(it *Item, piece int) {
 	it.doneBytes += it.torrent.PieceSize(piece)
 	it.left.Store(it.torrent.Length() - it.doneBytes)
 	it.lastProgress = n.cfg.Now()
+	if it.sight != nil {
+		it.sight.Got(piece, n.elapsed())
+		n.stir(it)
+	}
 	if it.state == StateFetching {
 		n.filledUp(it)
 	}

@@ -1,10 +1,6 @@
 package swarm
 
-import (
-	"time"
-
-	"github.com/RoaringBitmap/roaring/v2"
-)
+import "time"
 
 // A peer that takes requests and answers none keeps their blocks from everybody
 // else: the engine gives a request to another peer only when that happens to look
@@ -56,19 +52,16 @@ func (n *Node) unsnub(it *Item, now time.Time) {
 	}
 }
 
-// showLacking tells whether one of the peers shows a piece that is missing here.
+// showLacking tells whether one of the peers has a piece that is missing here.
 func (n *Node) showLacking(it *Item, peers []*link) bool {
-	shown := roaring.New()
-	for _, l := range peers {
-		shown.Or(l.pc.PeerPieces())
-	}
-	for i := shown.Iterator(); i.HasNext(); {
-		p := int(i.Next())
-		if p >= it.torrent.NumPieces() {
-			return false
+	for i := range it.torrent.NumPieces() {
+		if done, _ := it.content.State(i); done {
+			continue
 		}
-		if done, _ := it.content.State(p); !done {
-			return true
+		for _, l := range peers {
+			if l.claims.has(i) || l.origin.Load() {
+				return true
+			}
 		}
 	}
 	return false

@@ -59,6 +59,7 @@ func (p contentPiece) MarkComplete() error {
 		p.it.endFetch(err) // the engine would take the piece for complete
 		return err
 	}
+	p.it.came.note(p.index, p.it.blame.farthest(p.index))
 	liars := p.it.blame.passed(p.index)
 	p.it.node.mail.post(func() {
 		p.it.node.pieceDone(p.it, p.index)

@@ -494,6 +494,14 @@ func (s *Sight) Take() []Show {
 	return out
 }
 
+// Shown returns what is shown at a peer; it is the table's own.
+func (s *Sight) Shown(p Peer) Set {
+	if h := s.holders[p]; h != nil {
+		return h.shown
+	}
+	return nil
+}
+
 // Hungry returns pieces that this node cannot get, for it to tell the origin: those
 // whose only holders keep it waiting, and, when nothing comes at all, those that
 // nobody has. It names none again within two seconds.

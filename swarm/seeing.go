@@ -1,0 +1,197 @@
+package swarm
+
+import (
+	"crypto/sha256"
+	"time"
+
+	pp "github.com/anacrolix/torrent/peer_protocol"
+
+	"handful/swarm/policy"
+)
+
+// This file is the leecher's side of the economy: what peers claim goes into the
+// item's policy.Sight, and what that lets this node see is told to the engine as
+// messages that the peer might have sent.
+
+// roleWait is how long a peer may take to say who it is.
+const roleWait = 3 * time.Second
+
+// manyShows is how many pieces are shown one by one; more go into one bitfield.
+const manyShows = 16
+
+// elapsed is the time since the node's start, which package policy counts in.
+func (n *Node) elapsed() time.Duration { return n.cfg.Now().Sub(n.started) }
+
+// peerKey is a peer's name in the drawing of turns.
+func peerKey(id [20]byte, ih Infohash) policy.Key {
+	return policy.NewKey(sha256.Sum256(append(id[:], ih[:]...)))
+}
+
+// startSight opens the table of an item that begins to fetch.
+func (n *Node) startSight(it *Item) {
+	pieces := it.torrent.NumPieces()
+	it.sight = policy.NewSight(policy.SightConfig{
+		Pieces:      pieces,
+		PieceLength: it.torrent.PieceLength,
+		Self:        peerKey(n.eng.cl.PeerID(), it.hash),
+		Start:       n.cfg.Rand.IntN(pieces),
+	})
+	for i := range pieces {
+		if done, _ := it.content.State(i); done {
+			it.sight.Got(i, n.elapsed())
+		}
+	}
+	for _, l := range it.sortedLinks() {
+		n.joinSight(l)
+	}
+}
+
+// identified runs when it is clear what a peer is.
+func (n *Node) identified(l *link) {
+	if l.known {
+		return
+	}
+	l.known = true
+	n.joinSight(l)
+	if !l.ours.Load() {
+		n.joinGrants(l)
+	}
+}
+
+// joinSight enters a peer into the table, with what it has said so far. Connections
+// whose messages cannot be changed are left to the engine.
+func (n *Node) joinSight(l *link) {
+	it := l.item
+	if it.sight == nil || !l.known || l.tap == nil {
+		return
+	}
+	role, tier := policy.Foreign, policy.Tier(l.tier.Load())
+	switch {
+	case l.origin.Load():
+		role = policy.Publisher
+	case l.ours.Load():
+		role = policy.Member
+	}
+	now := n.elapsed()
+	it.sight.Join(policy.Peer(l.id), peerKey(l.pc.PeerID, it.hash), tier, role, now)
+	if role != policy.Publisher {
+		it.sight.HasSet(policy.Peer(l.id), l.claims.snapshot(), now)
+	}
+	n.stir(it)
+}
+
+// claimed enters what a peer said that it has: a piece, or, if that is below 0, all
+// that its claims hold.
+func (n *Node) claimed(l *link, piece int) {
+	it := l.item
+	p, now := policy.Peer(l.id), n.elapsed()
+	set := func() policy.Set {
+		if piece >= 0 {
+			return nil
+		}
+		return l.claims.snapshot()
+	}()
+	if it.sight != nil && !l.origin.Load() {
+		if piece >= 0 {
+			it.sight.Has(p, piece, now)
+		} else {
+			it.sight.HasSet(p, set, now)
+		}
+	}
+	if it.grants != nil && !it.haves[l.id] && piece < 0 && set == nil {
+		n.joinGrants(l) // a seed has nothing to be ready for
+	}
+	if it.grants != nil && it.haves[l.id] {
+		if piece >= 0 {
+			it.grants.Have(p, piece, now)
+		} else {
+			for i := range int(it.pieces.Load()) {
+				if set == nil || set.Has(i) {
+					it.grants.Have(p, i, now)
+				}
+			}
+		}
+	}
+	n.stir(it)
+}
+
+// stir asks for settle after what the loop is doing.
+func (n *Node) stir(it *Item) { n.stirred[it] = true }
+
+// settle carries out what the policy of stirred items has decided.
+func (n *Node) settle() {
+	for it := range n.stirred {
+		delete(n.stirred, it)
+		if n.items[it.hash] == it {
+			n.giveGrants(it)
+			n.showPieces(it)
+		}
+	}
+}
+
+// showPieces tells the engine what it may see now.
+func (n *Node) showPieces(it *Item) {
+	if it.sight == nil {
+		return
+	}
+	byPeer := make(map[policy.Peer][]int)
+	for _, s := range it.sight.Take() {
+		byPeer[s.Peer] = append(byPeer[s.Peer], s.Piece)
+	}
+	for p, pieces := range byPeer {
+		if l := it.links[uint64(p)]; l != nil && !n.tellShown(l, pieces) {
+			l.pc.Close() // it reads nothing, and the engine must not miss this
+		}
+	}
+}
+
+func (n *Node) tellShown(l *link, pieces []int) bool {
+	if len(pieces) <= manyShows {
+		for _, p := range pieces {
+			if !l.tap.hear(pp.Message{Type: pp.Have, Index: pp.Integer(p)}) {
+				return false
+			}
+		}
+		return true
+	}
+	shown := l.item.sight.Shown(policy.Peer(l.id))
+	bits := make([]bool, (int(l.item.pieces.Load())+7)/8*8) // the engine demands whole bytes
+	for i := range bits {
+		bits[i] = shown.Has(i)
+	}
+	return l.tap.hear(pp.Message{Type: pp.Bitfield, Bitfield: bits})
+}
+
+// look does what is due by time for what this node sees.
+func (n *Node) look(it *Item, now time.Time) {
+	for _, l := range it.links {
+		if !l.known && now.Sub(l.since) >= roleWait {
+			n.identified(l)
+		}
+		if l.claims.missed(false) {
+			n.claimed(l, -1)
+		}
+	}
+	if it.sight == nil {
+		return
+	}
+	at := n.elapsed()
+	for _, l := range it.links {
+		it.sight.Received(policy.Peer(l.id), l.useful.Load(), at)
+	}
+	it.sight.Tick(at, it.content.Complete())
+	n.sayHungry(it, at)
+	n.stir(it)
+}
+
+// sayHungry tells an origin what nobody else gives.
+func (n *Node) sayHungry(it *Item, at time.Duration) {
+	for _, l := range it.sortedLinks() {
+		if l.origin.Load() {
+			if lacking := it.sight.Hungry(at); len(lacking) > 0 {
+				n.eng.send(l, extSwarm, pieceList(kindHungry, lacking))
+			}
+			return
+		}
+	}
+}
