@@ -26,7 +26,7 @@ import (
 const clientPrefix = "-HF0100-"
 
 // maxConns is how many connections a torrent keeps.
-const maxConns = 50
+const maxConns = 80
 
 // engine wraps the one torrent.Client of a node. Its callbacks run under the
 // client's lock: they touch only what links and masks allow, post values to the

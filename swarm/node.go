@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"handful/swarm/discover"
+	"handful/swarm/policy"
 	"handful/swarm/tracker"
 )
 
@@ -422,8 +423,9 @@ func newTracker(n *Node) *tracker.Server {
 			}
 			return []netip.AddrPort{netip.AddrPortFrom(local.Unmap(), n.Port())}
 		},
-		Now:    n.cfg.Now,
-		Logger: n.log,
+		OriginBelow: policy.DefaultRing,
+		Now:         n.cfg.Now,
+		Logger:      n.log,
 	})
 }
 

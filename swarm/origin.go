@@ -2,6 +2,7 @@ package swarm
 
 import (
 	"hash/fnv"
+	"time"
 
 	pp "github.com/anacrolix/torrent/peer_protocol"
 
@@ -67,6 +68,28 @@ func (n *Node) placeOf(l *link) (near bool, group uint64) {
 		h.Write(p.Addr().AsSlice())
 	}
 	return Tier(l.tier.Load()) <= TierSite, h.Sum64()
+}
+
+// An origin keeps visits free for those who know nobody yet: they are told of others
+// and make room.
+const (
+	visits    = 16
+	visitSpan = 10 * time.Second
+)
+
+// endVisits closes the oldest connections of leechers that are not granted anything,
+// when few are left.
+func (n *Node) endVisits(it *Item, now time.Time) {
+	excess := len(it.links) - (maxConns - visits)
+	if it.grants == nil || excess <= 0 {
+		return
+	}
+	for _, l := range it.sortedLinks() {
+		if excess > 0 && now.Sub(l.since) >= visitSpan && !it.grants.InRing(policy.Peer(l.id)) {
+			l.pc.Close()
+			excess--
+		}
+	}
 }
 
 // giveGrants tells leechers what they may ask for now.

@@ -46,6 +46,7 @@ func (n *Node) pulse(now time.Time) {
 		it.up.update(it.sent(), now)
 		n.progress(it, now)
 		n.look(it, now)
+		n.endVisits(it, now)
 		n.unsnub(it, now)
 		n.watch(it, now)
 		n.dialDue(it)

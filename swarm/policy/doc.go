@@ -44,7 +44,7 @@
 //
 //   - a piece that nobody has yet is granted to one leecher, its first holder;
 //   - only a few pieces are in transfer at a time, as many as the origin's uplink
-//     carries in 0.3 s, four at least and two a leecher, so that whole pieces come into
+//     carries in half a second, eight at least and two a leecher, so that whole pieces come into
 //     the swarm steadily from the first moment on;
 //   - the next piece goes to the leecher that has least left to pass on: joining
 //     the shortest queue, which paces itself to unequal uplinks, late arrivals

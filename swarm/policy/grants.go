@@ -17,10 +17,10 @@ type Grant struct {
 // Limits of the origin; see the package documentation.
 const (
 	defaultHandful = 8
-	defaultRing    = 48
-	minTransfer    = 4                       // pieces in transfer in all
+	DefaultRing    = 48                      // leechers that an origin grants pieces
+	minTransfer    = 8                       // pieces in transfer in all
 	minEach        = 2                       // the same to one leecher
-	transferSpan   = 300 * time.Millisecond  // of the rate is in transfer
+	transferSpan   = 500 * time.Millisecond  // of the rate is in transfer
 	soloSpan       = time.Second             // the same, when there is one leecher only
 	turnSpan       = 500 * time.Millisecond  // in which a leecher is granted pieces, while others wait
 	servedSpan     = 1100 * time.Millisecond // after its last byte for which a leecher counts as served: a second, and what is on its way
@@ -90,7 +90,7 @@ func NewGrants(cfg Config) *Grants {
 		cfg.Handful = defaultHandful
 	}
 	if cfg.Ring <= 0 {
-		cfg.Ring = max(defaultRing, cfg.Handful)
+		cfg.Ring = max(DefaultRing, cfg.Handful)
 	}
 	g := &Grants{
 		cfg:    cfg,
@@ -275,6 +275,9 @@ func (g *Grants) Open() int { return len(g.flights) }
 // Copies returns how many times a piece was granted, and how many leechers have it.
 func (g *Grants) Copies(piece int) (granted, held int) { return g.copies[piece], g.spread[piece] }
 
+// InRing reports whether a leecher is one of those that are granted pieces.
+func (g *Grants) InRing(p Peer) bool { return g.peers[p] != nil && g.peers[p].ring }
+
 // Granted reports whether a piece was granted to a leecher that has not said yet that
 // it has it.
 func (g *Grants) Granted(p Peer, piece int) bool {
@@ -344,7 +347,7 @@ func (g *Grants) round(now time.Duration, rate float64) round {
 	n := g.Leechers()
 	span, least := transferSpan, minTransfer
 	if n <= 1 {
-		span, least = soloSpan, 2*minTransfer
+		span = soloSpan
 	}
 	total := max(least, int(rate*span.Seconds()/pl))
 	r := round{now: now, late: minLate, life: minGrantLife, slots: g.cfg.Handful}
