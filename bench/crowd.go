@@ -60,6 +60,15 @@ func crowdFlags(args []string, out report) (crowdOptions, error) {
 	return o, nil
 }
 
+// lines are those of all clients, the origin's first.
+func (o crowdOptions) lines() []line {
+	all := make([]line, o.leechers+1)
+	for i := range all {
+		all[i] = line{up: int64(o.rate), down: int64(o.down)}
+	}
+	return all
+}
+
 // bound is T*.
 func (o crowdOptions) bound() time.Duration {
 	up := make([]int64, o.leechers)

@@ -19,10 +19,10 @@ func (c *crowd) once(ctx context.Context, e entrant, r *crowdResult) (err error)
 	t := transfer{client: e, dir: filepath.Join(c.dir, "run"), source: c.source, torrent: c.torrent,
 		piece: int64(c.piece), static: c.static}
 	if c.shaped {
-		t.field, err = linkedField(ctx, c.leechers+1, int64(c.rate), int64(c.down))
+		t.field, err = linkedField(ctx, c.lines())
 	} else {
 		t.field, err = loopbackField(ctx, c.leechers+1)
-		t.up, t.down = int64(c.rate)/8, int64(c.down)/8
+		t.limits = c.lines()
 	}
 	if err != nil {
 		return err

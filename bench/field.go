@@ -32,8 +32,11 @@ func address(a, b byte, i int) netip.Addr {
 
 func port(i int) uint16 { return uint16(firstPort + i) }
 
-// linkedField gives each of n clients a host with a shaped uplink; client 0 is the origin.
-func linkedField(ctx context.Context, n int, up, down int64) (*field, error) {
+// line is how fast one client is joined to the others, in bit/s each way; 0 = as fast as the machine.
+type line struct{ up, down int64 }
+
+// linkedField gives each client a host on a line of its own, shaped as said; client 0 is the origin.
+func linkedField(ctx context.Context, lines []line) (*field, error) {
 	network, err := netns.New(ctx)
 	if err != nil {
 		return nil, err
@@ -42,13 +45,13 @@ func linkedField(ctx context.Context, n int, up, down int64) (*field, error) {
 	if f.bridge, err = network.Bridge(ctx, netns.BridgeOptions{Addr: netip.MustParsePrefix("10.66.0.1/16")}); err != nil {
 		return nil, f.fail(err)
 	}
-	for i := range n {
+	for i, l := range lines {
 		addr := address(10, 66, i)
 		h, err := f.bridge.Host(ctx, netns.HostOptions{
-			Addr: netip.PrefixFrom(addr, 16), Up: netns.Shape{Rate: up}, Down: netns.Shape{Rate: down},
+			Addr: netip.PrefixFrom(addr, 16), Up: netns.Shape{Rate: l.up}, Down: netns.Shape{Rate: l.down},
 		})
 		if err != nil {
-			return nil, f.fail(fmt.Errorf("make host %d of %d: %w", i+1, n, err))
+			return nil, f.fail(fmt.Errorf("make host %d of %d: %w", i+1, len(lines), err))
 		}
 		f.hosts = append(f.hosts, h)
 		f.clients = append(f.clients, netip.AddrPortFrom(addr, port(i)))

@@ -19,15 +19,18 @@ const startWithin = 2 * time.Minute
 
 // A transfer is one client's seed and its leechers in a field, from nothing to complete and gone again.
 type transfer struct {
-	client   entrant
-	field    *field // client 0 is the seed; owned by the transfer, closed by stop
-	dir      string // of this transfer alone, removed by stop
-	source   string // path of the content
-	torrent  string
-	piece    int64 // that our own seed is told; 0 = its choice
-	up, down int64 // the clients' own limits, bytes/s; 0 = none
-	static   bool  // addresses are given at the start where the client can take them
-	leave    bool  // leechers end when complete
+	client  entrant
+	field   *field // client 0 is the seed; owned by the transfer, closed by stop
+	dir     string // of this transfer alone, removed by stop
+	source  string // path of the content
+	torrent string
+	piece   int64           // that our own seed is told; 0 = its choice
+	limits  []line          // the clients' own limits; nil = none
+	static  bool            // addresses are given at the start where the client can take them
+	leave   bool            // leechers end when complete
+	env     []string        // added to the environment of our own programs
+	every   time.Duration   // a leecher comes each time this has passed, the first at once; 0 = all at once
+	guests  map[int]entrant // leechers (by client, from 1) of another kind than client
 
 	list    *rival.PeerList
 	seed    *rival.Instance
@@ -44,7 +47,7 @@ func (t *transfer) openSeed(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("listen for announces: %w", err)
 	}
-	if t.list, err = rival.NewPeerList(listener, t.field.clients[0], t.field.clients[1:]); err != nil {
+	if t.list, err = rival.NewArrivals(listener, t.field.clients[0], t.field.clients[1:], t.every); err != nil {
 		listener.Close()
 		return err
 	}
@@ -60,22 +63,14 @@ func (t *transfer) openSeed(ctx context.Context) error {
 func (t *transfer) release(ctx context.Context) error {
 	within, cancel := context.WithTimeoutCause(ctx, startWithin, fmt.Errorf("not within %s", startWithin))
 	defer cancel()
-	link, err := t.link()
-	if err != nil {
-		return err
+	if t.every > 0 {
+		return t.releaseEach(ctx, within)
 	}
 	t.machine, t.start = readMachineTime(), time.Now()
 	for i := range t.field.clients[1:] {
-		job := t.job(i + 1)
-		job.Link = link
-		if err := os.MkdirAll(job.Dir, 0o755); err != nil {
-			return fmt.Errorf("make destination: %w", err)
-		}
-		in, err := t.client.Leech(ctx, job)
-		if err != nil {
+		if err := t.leech(ctx, i+1); err != nil {
 			return err
 		}
-		t.peers = append(t.peers, in)
 	}
 	if t.told() {
 		return nil
@@ -85,6 +80,65 @@ func (t *transfer) release(ctx context.Context) error {
 		return errors.Join(err, t.casualty())
 	}
 	t.machine, t.start = readMachineTime(), started
+	return nil
+}
+
+// headStart is how long before its arrival a leecher is started, where a tracker lets it in at that moment.
+const headStart = 1500 * time.Millisecond
+
+// releaseEach starts one leecher after the other; within bounds the start of the first. It returns when the last is started.
+func (t *transfer) releaseEach(ctx, within context.Context) error {
+	t.machine, t.start = readMachineTime(), time.Now()
+	early := headStart
+	for i := range t.field.clients[1:] {
+		if i > 0 {
+			select {
+			case <-time.After(time.Until(t.start.Add(time.Duration(i)*t.every - early))):
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
+		if err := t.leech(ctx, i+1); err != nil {
+			return err
+		}
+		switch {
+		case i > 0:
+		case t.told(): // nothing holds them
+			early = 0
+		default:
+			started, err := t.list.Start(within)
+			if err != nil {
+				return errors.Join(err, t.casualty())
+			}
+			t.machine, t.start = readMachineTime(), started
+		}
+	}
+	return nil
+}
+
+// leech starts client i.
+func (t *transfer) leech(ctx context.Context, i int) error {
+	job, client := t.job(i), t.client
+	link, err := t.link()
+	if err != nil {
+		return err
+	}
+	job.Link = link
+	if guest, ok := t.guests[i]; ok {
+		client, job.Env = guest, nil
+		if _, ours := t.seed.Link(); ours != "" { // what our seed wrote: guests must join the same swarm
+			job.Torrent = ours
+		}
+		job.Tracker = t.list.URL()
+	}
+	if err := os.MkdirAll(job.Dir, 0o755); err != nil {
+		return fmt.Errorf("make destination: %w", err)
+	}
+	in, err := client.Leech(ctx, job)
+	if err != nil {
+		return err
+	}
+	t.peers = append(t.peers, in)
 	return nil
 }
 
@@ -112,11 +166,17 @@ func (t *transfer) job(i int) rival.Job {
 	j := rival.Job{
 		Torrent: t.torrent, Name: contentName, PieceLength: t.piece, Work: work, Dir: filepath.Join(work, "files"),
 		Listen: t.field.clients[i], Namespace: t.field.namespace(i), MachineID: fmt.Sprintf("bench-%d", i),
-		UpLimit: t.up, DownLimit: t.down, Leave: t.leave && i > 0,
+		Leave: t.leave && i > 0,
+	}
+	if t.limits != nil {
+		j.UpLimit, j.DownLimit = t.limits[i].up/8, t.limits[i].down/8
+	}
+	if t.client.Name() == "handful" {
+		j.Env = t.env
 	}
 	if i > 0 && t.told() {
 		for k, a := range t.field.clients {
-			if k != i {
+			if k != i && (t.every == 0 || k < i) { // who is not there yet cannot be known
 				j.Peers = append(j.Peers, a)
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -97,7 +98,7 @@ func start(ctx context.Context, j Job, p program) (*Instance, error) {
 	}
 	in.cmd = exec.CommandContext(ctx, p.args[0], p.args[1:]...)
 	in.cmd.Dir = j.Work
-	in.cmd.Env = append(os.Environ(), p.env...)
+	in.cmd.Env = slices.Concat(os.Environ(), p.env, j.Env)
 	in.cmd.WaitDelay = 10 * time.Second
 	if p.grace > 0 {
 		in.cmd.WaitDelay = p.grace

@@ -77,6 +77,9 @@ type Job struct {
 
 	// MachineID tells Handful's nodes on one machine apart.
 	MachineID string
+
+	// Env is added to the program's environment.
+	Env []string
 }
 
 // Tools are the programs of this project, as built by Build.

@@ -281,3 +281,54 @@ func TestJobIsChecked(t *testing.T) {
 		t.Errorf("nginx with a limit: %v", err)
 	}
 }
+
+func TestPeerListLetsArrivalsInByTurn(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := func(i int) netip.AddrPort {
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), uint16(100+i))
+	}
+	const every = 30 * time.Millisecond
+	list, err := NewArrivals(l, at(0), []netip.AddrPort{at(3), at(1), at(2)}, every)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer list.Close()
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := list.Start(gone); err == nil {
+		t.Error("it started before anybody had come")
+	}
+	var asking sync.WaitGroup
+	var answered [4]time.Time
+	var answers [4][]netip.AddrPort
+	ask := func(i int) {
+		var err error
+		if answers[i], err = announce(t.Context(), list.URL(), 100+i); err != nil {
+			t.Error(err)
+		}
+		answered[i] = time.Now()
+	}
+	asking.Go(func() { ask(2) }) // too early: it waits for the first, and then for its turn
+	asking.Go(func() { ask(1) })
+	ask(3)
+	asking.Wait()
+	started, err := list.Start(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for turn, i := range []int{3, 1, 2} {
+		if early := started.Add(time.Duration(turn) * every).Sub(answered[i]); early > 0 {
+			t.Errorf("leecher %d came %s before its turn", i, early)
+		}
+		if len(answers[i]) < 1 || answers[i][0] != at(0) || len(answers[i]) > turn+1 {
+			t.Errorf("leecher %d, at turn %d, was told of %v", i, turn, answers[i])
+		}
+	}
+	again, err := announce(t.Context(), list.URL(), 103)
+	if err != nil || len(again) != 3 {
+		t.Errorf("the first, when all are there, was told of %v, %v", again, err)
+	}
+}

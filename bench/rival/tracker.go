@@ -19,26 +19,43 @@ import (
 // be told, gets the same list at the same moment: the announces of leechers are held until all of them have come, then all are answered at
 // once with everybody else's address. That moment is the start of a flash crowd. The seed gets an empty list.
 //
+// NewArrivals makes one that lets leechers in one after the other: each is told of the seed and of those that came before it.
+//
 // A leecher is known by the port that it announces, so all ports must differ.
 type PeerList struct {
 	seed     netip.AddrPort
 	leechers map[uint16]netip.AddrPort
+	turn     map[uint16]time.Duration // when a leecher may come in, after start
+	first    uint16                   // the leecher whose turn is first
+	every    time.Duration            // between two turns; 0 = all come in together
 	url      string
 	server   *http.Server
-	start    chan struct{} // closed when all leechers have announced
+	start    chan struct{} // closed when all leechers have announced, or the first of those that come one by one
 
 	mu      sync.Mutex      // guards what follows
 	missing map[uint16]bool // leechers that have not announced yet
+	present map[uint16]bool // leechers that were let in
 	at      time.Time       // of start
 }
 
 // NewPeerList serves on l until Close. Without leechers it answers at once.
 func NewPeerList(l net.Listener, seed netip.AddrPort, leechers []netip.AddrPort) (*PeerList, error) {
+	return NewArrivals(l, seed, leechers, 0)
+}
+
+// NewArrivals is NewPeerList for leechers that come one by one, in the order given, as far apart as every says; 0 = all
+// together. Time runs from the announce of the first; one that announces before its turn waits for it.
+func NewArrivals(l net.Listener, seed netip.AddrPort, leechers []netip.AddrPort, every time.Duration) (*PeerList, error) {
 	p := &PeerList{
-		seed: seed, url: "http://" + l.Addr().String() + "/announce", start: make(chan struct{}),
-		leechers: map[uint16]netip.AddrPort{}, missing: map[uint16]bool{},
+		seed: seed, url: "http://" + l.Addr().String() + "/announce", start: make(chan struct{}), every: every,
+		leechers: map[uint16]netip.AddrPort{}, missing: map[uint16]bool{}, present: map[uint16]bool{},
+		turn: map[uint16]time.Duration{},
 	}
-	for _, a := range leechers {
+	for i, a := range leechers {
+		if i == 0 {
+			p.first = a.Port()
+		}
+		p.turn[a.Port()] = time.Duration(i) * every
 		if _, twice := p.leechers[a.Port()]; twice || a.Port() == seed.Port() {
 			return nil, fmt.Errorf("peer list: two peers with port %d", a.Port())
 		}
@@ -91,9 +108,7 @@ func (p *PeerList) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var peers []byte
 	if _, ok := p.leechers[own]; ok {
 		p.arrived(own)
-		select {
-		case <-p.start:
-		case <-r.Context().Done():
+		if !p.admitted(r.Context(), own) {
 			return
 		}
 		peers = p.others(own)
@@ -114,17 +129,42 @@ func (p *PeerList) arrived(port uint16) {
 		return
 	}
 	delete(p.missing, port)
-	if len(p.missing) == 0 {
+	if p.at.IsZero() && (len(p.missing) == 0 || p.every > 0 && port == p.first) {
 		p.at = time.Now()
 		close(p.start)
 	}
 }
 
-// others lists everybody but one, in the compact form of BEP 23.
+// admitted waits for a leecher's turn; false if the leecher gave up.
+func (p *PeerList) admitted(ctx context.Context, port uint16) bool {
+	select {
+	case <-p.start:
+	case <-ctx.Done():
+		return false
+	}
+	p.mu.Lock()
+	wait := time.Until(p.at.Add(p.turn[port]))
+	p.mu.Unlock()
+	if wait > 0 {
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return false
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.present[port] = true
+	return true
+}
+
+// others lists everybody who is there but one, in the compact form of BEP 23.
 func (p *PeerList) others(own uint16) []byte {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	out := compact(nil, p.seed)
 	for port, a := range p.leechers {
-		if port != own {
+		if port != own && (p.every == 0 || p.present[port]) {
 			out = compact(out, a)
 		}
 	}
