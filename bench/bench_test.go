@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"math"
 	"os"
@@ -10,10 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
-
-	"handful/bench/netns"
-	"handful/bench/rival"
 )
 
 func TestFluidBound(t *testing.T) {
@@ -181,6 +176,13 @@ func TestExitCodesAndHelp(t *testing.T) {
 		{"guess", 2, "", `no question "guess"`},
 		{"crowd -n 0", 2, "", "1 to 500 leechers"},
 		{"crowd -piece 100000", 2, "", "power of two"},
+		{"crowd -rates 5M,500", 2, "", `"500" is not a rate`},
+		{"crowd -every -1s", 2, "", "not below 0"},
+		{"crowd -mix libtorrent", 2, "", "CLIENT=NUMBER"},
+		{"crowd -n 4 -mix libtorrent=4", 2, "", "at least one of 4 leechers"},
+		{"crowd -mix libtorrent=4 -clients aria2", 2, "", "name handful"},
+		{"crowd -mix libtorrent=4 -static", 2, "", "leave -static out"},
+		{"crowd -clients aria2,handful -mix nginx+curl=1", 2, "", "cannot be a guest"},
 		{"crowd -n 2 more", 2, "", `"more" is not a flag`},
 		{"pair -size many", 2, "", "not a number"},
 		{"hash -runs 0", 2, "", "at least 1"},
@@ -225,71 +227,5 @@ func TestLeftoversOfDeadRunsAreRemoved(t *testing.T) {
 	}
 	if _, err := os.Stat(dead); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the dead run's directory is still there: %v", err)
-	}
-}
-
-// TestCrowd runs a small flash crowd of the stock engine, on links where they can be made, and reads its JSON.
-func TestCrowd(t *testing.T) {
-	shaped := netns.Available() == nil
-	if !shaped {
-		t.Logf("unshaped, since %v", netns.Available())
-	}
-	var stdout, stderr bytes.Buffer
-	args := []string{"crowd", "-n", "2", "-size", "512K", "-rate", "20M", "-clients", "stock-engine", "-json", "-dir", t.TempDir()}
-	if code := run(args, &stdout, &stderr); code != 0 {
-		t.Fatalf("exit code %d: %s", code, stderr.String())
-	}
-	var r crowdResult
-	if err := json.Unmarshal(stdout.Bytes(), &r); err != nil {
-		t.Fatalf("%v in %q", err, stdout.String())
-	}
-	if r.Complete != 2 || r.Error != "" || r.Missing != "" || r.Shaped != shaped || r.Piece != 16<<10 {
-		t.Errorf("got %+v", r)
-	}
-	if bound := 8 * 512 * 1024 / 20e6; math.Abs(r.Bound-bound) > 1e-6 {
-		t.Errorf("T* %v, want %v", r.Bound, bound)
-	}
-	if r.First <= 0 || r.First > r.Mean || r.Mean > r.Makespan || r.CPU <= 0 {
-		t.Errorf("times do not add up: %+v", r)
-	}
-	// The origin alone had it: at least one whole copy left it, and each leecher got one whole copy.
-	if shaped && (r.OriginCopies < 1 || r.WireUseful < 1 || r.Makespan < r.Bound) {
-		t.Errorf("less crossed the links than was received: %+v", r)
-	}
-	if r.Duplicates < 0 || r.Duplicates > 1 {
-		t.Errorf("duplicates %v", r.Duplicates)
-	}
-}
-
-func TestFillWire(t *testing.T) {
-	r := crowdResult{Size: 1000, N: 2}
-	zero := []netns.Qdisc{{Bytes: 100}, {Bytes: 5}, {Bytes: 5}}
-	fillWire(&r, zero, []netns.Qdisc{{Bytes: 1600, Drops: 3}, {Bytes: 305}, {Bytes: 505}})
-	if r.OriginCopies != 1.5 || r.PeerCopies != 0.4 || r.WireUseful != 1.15 || r.OriginDrops != 3 {
-		t.Errorf("got %+v", r)
-	}
-	fillWire(&r, nil, nil)
-	if r.OriginCopies != -1 || r.WireUseful != -1 {
-		t.Errorf("without links: %+v", r)
-	}
-}
-
-func TestTablesNameTheMissing(t *testing.T) {
-	missing := entrant{Client: rival.Aria2(), missing: rival.ErrMissing}
-	there := entrant{Client: rival.Rtorrent(), version: "0.9.8"}
-	c := crowd{crowdOptions: crowdOptions{leechers: 4, rate: 10e6, size: 4 << 20}, shaped: true}
-	got := c.table([]entrant{missing, there}, []crowdResult{
-		{Client: "aria2", Missing: "missing: no aria2c (Debian: aria2)"},
-		{Client: "rtorrent", Ratio: 2, OriginCopies: 1.5, Duplicates: -1},
-		{Client: "rtorrent", Ratio: 3, OriginCopies: 2.5, Duplicates: -1},
-		{Client: "rtorrent", Ratio: 9, Error: "invalid"},
-	})
-	for _, want := range []string{"| missing: no aria2c (Debian: aria2) |", "| rtorrent 0.9.8 |    2 |       2.500 |", "|         2.000 |"} {
-		if !strings.Contains(got, want) {
-			t.Errorf("no %q in\n%s", want, got)
-		}
-	}
-	if bound := c.bound().Round(time.Millisecond); bound != 3355*time.Millisecond {
-		t.Errorf("T* %v", bound)
 	}
 }

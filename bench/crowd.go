@@ -7,7 +7,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
+	"slices"
+	"strings"
 	"time"
 
 	"handful/bench/netns"
@@ -16,18 +17,23 @@ import (
 
 // crowdOptions are the flags of `bench crowd`.
 type crowdOptions struct {
-	leechers int
-	rate     bitrate // every host's uplink
-	down     bitrate // every host's downlink, 0 = open
-	size     size
-	piece    size // 0: rivals size/256, ours its own choice
-	runs     int
-	clients  string
-	dir      string
-	json     bool
-	static   bool
-	unshaped bool
-	timeout  time.Duration
+	leechers   int
+	rate       bitrate  // a host's uplink
+	rates      bitrates // the leechers' uplinks in turn; none = rate
+	originRate bitrate  // 0 = rate
+	down       bitrate  // every host's downlink, 0 = open
+	size       size
+	piece      size          // 0: rivals size/256, ours its own choice
+	every      time.Duration // between two arrivals; 0 = all at once
+	mix        guestList
+	blind      bool
+	runs       int
+	clients    string
+	dir        string
+	json       bool
+	static     bool
+	unshaped   bool
+	timeout    time.Duration
 }
 
 func crowdFlags(args []string, out report) (crowdOptions, error) {
@@ -35,10 +41,15 @@ func crowdFlags(args []string, out report) (crowdOptions, error) {
 	flags := flag.NewFlagSet("bench crowd", flag.ContinueOnError)
 	flags.IntVar(&o.leechers, "n", 16, "`number` of leechers")
 	flags.Var(&o.rate, "rate", "uplink of every host, `bit/s` (K, M, G = 1000)")
+	flags.Var(&o.rates, "rates", "uplinks of the leechers in turn, comma-separated `bit/s`: 5M,20M gives half of them 5M, half 20M (default: -rate)")
+	flags.Var(&o.originRate, "origin-rate", "uplink of the origin, `bit/s`; 0 = -rate")
 	flags.Var(&o.down, "down", "downlink of every host, `bit/s`; 0 = as fast as the machine")
 	flags.Var(&o.size, "size", "`bytes` of content (K, M, G = 1024)")
 	flags.Var(&o.piece, "piece", "piece length in `bytes`; 0 = size/256 for the others, our own choice for us")
-	flags.IntVar(&o.runs, "runs", 1, "`runs` of each client; the table shows medians")
+	flags.DurationVar(&o.every, "every", 0, "`time` between two leechers' arrivals; 0 = all at once")
+	flags.Var(&o.mix, "mix", "`CLIENT=NUMBER`,…: so many of our crowd's leechers are that client; the other clients' crowds stay as they are")
+	flags.BoolVar(&o.blind, "blind", false, "our own programs take all tiers for equal")
+	flags.IntVar(&o.runs, "runs", 1, "`runs` of each client that count; the table shows medians and the worst")
 	flags.StringVar(&o.clients, "clients", "handful,libtorrent,libtorrent-super,aria2,stock-engine,transmission,rtorrent",
 		"comma-separated `names`, or all (nginx+curl takes N times as long as the rest)")
 	flags.StringVar(&o.dir, "dir", "", "`directory` to work in (default: in memory where possible)")
@@ -49,33 +60,54 @@ func crowdFlags(args []string, out report) (crowdOptions, error) {
 	if err := parse(flags, args, out); err != nil {
 		return o, err
 	}
+	if o.originRate == 0 {
+		o.originRate = o.rate
+	}
+	return o, o.check()
+}
+
+func (o crowdOptions) check() error {
 	switch {
 	case o.leechers < 1 || o.leechers > 500:
-		return o, fmt.Errorf("%w: -n %d: 1 to 500 leechers", errUsage, o.leechers)
-	case o.rate < 1000 || o.size < 1 || o.runs < 1:
-		return o, fmt.Errorf("%w: -rate at least 1K, -size and -runs at least 1", errUsage)
+		return fmt.Errorf("%w: -n %d: 1 to 500 leechers", errUsage, o.leechers)
+	case o.rate < 1000 || o.originRate < 1000 || o.size < 1 || o.runs < 1:
+		return fmt.Errorf("%w: -rate and -origin-rate at least 1K, -size and -runs at least 1", errUsage)
 	case o.piece != 0 && (o.piece < 16<<10 || o.piece&(o.piece-1) != 0):
-		return o, fmt.Errorf("%w: -piece %d: a power of two of at least 16K", errUsage, o.piece)
+		return fmt.Errorf("%w: -piece %d: a power of two of at least 16K", errUsage, o.piece)
+	case o.every < 0:
+		return fmt.Errorf("%w: -every %s: not below 0", errUsage, o.every)
+	case o.mix.total() >= o.leechers:
+		return fmt.Errorf("%w: -mix %s: at least one of %d leechers must be our own", errUsage, &o.mix, o.leechers)
+	case len(o.mix) > 0 && o.static:
+		return fmt.Errorf("%w: -mix needs the tracker: leave -static out", errUsage)
+	case len(o.mix) > 0 && !slices.Contains(strings.Split(o.clients, ","), "handful") && o.clients != "all":
+		return fmt.Errorf("%w: -mix mixes our own crowd: name handful in -clients", errUsage)
 	}
-	return o, nil
+	return nil
 }
 
 // lines are those of all clients, the origin's first.
 func (o crowdOptions) lines() []line {
-	all := make([]line, o.leechers+1)
-	for i := range all {
-		all[i] = line{up: int64(o.rate), down: int64(o.down)}
+	all := []line{{up: int64(o.originRate), down: int64(o.down)}}
+	for i := range o.leechers {
+		rate := o.rate
+		if len(o.rates) > 0 {
+			rate = o.rates[i%len(o.rates)]
+		}
+		all = append(all, line{up: int64(rate), down: int64(o.down)})
 	}
 	return all
 }
 
-// bound is T*.
+// bound is T*, or with arrivals one by one the bound of capacity.
 func (o crowdOptions) bound() time.Duration {
-	up := make([]int64, o.leechers)
-	for i := range up {
-		up[i] = int64(o.rate)
+	var up []int64
+	var arrivals []time.Duration
+	for i, l := range o.lines()[1:] {
+		up = append(up, l.up)
+		arrivals = append(arrivals, time.Duration(i)*o.every)
 	}
-	return fluidBound(int64(o.size), int64(o.rate), up, int64(o.down))
+	return arrivalBound(int64(o.size), int64(o.originRate), up, int64(o.down), arrivals)
 }
 
 // rivalPiece is the piece length of the torrent that the others get: 256 pieces, a power of two, at least 16 KiB.
@@ -90,36 +122,6 @@ func (o crowdOptions) rivalPiece() int64 {
 	return p
 }
 
-// crowdResult is one run, as it is printed with --json. Figures below 0 were not measured.
-type crowdResult struct {
-	Type         string  `json:"type"` // "crowd"
-	Client       string  `json:"client"`
-	Version      string  `json:"version,omitempty"`
-	Missing      string  `json:"missing,omitempty"` // why there are no figures
-	Error        string  `json:"error,omitempty"`   // why the figures are not to be trusted
-	Run          int     `json:"run,omitempty"`
-	N            int     `json:"n"`
-	Rate         int64   `json:"rate_bits"`
-	Size         int64   `json:"size"`
-	Piece        int64   `json:"piece"` // 0: the client's choice
-	Shaped       bool    `json:"shaped"`
-	Bound        float64 `json:"bound_seconds"` // T*
-	Complete     int     `json:"complete"`
-	Makespan     float64 `json:"makespan_seconds"`
-	Mean         float64 `json:"mean_seconds"`
-	First        float64 `json:"first_seconds"`
-	Ratio        float64 `json:"makespan_ratio"`
-	MeanRatio    float64 `json:"mean_ratio"`
-	OriginCopies float64 `json:"origin_copies"`
-	OriginDrops  float64 `json:"origin_drops"`
-	PeerCopies   float64 `json:"peer_copies"` // sent by the mean leecher
-	WireUseful   float64 `json:"wire_useful"` // all bytes sent / (N · size)
-	Duplicates   float64 `json:"duplicates"`  // payload received for nothing / payload received, by the clients' own counters
-	CPU          float64 `json:"cpu_seconds"` // of all clients
-	Busy         float64 `json:"busy"`        // the machine, everybody's work
-	Own          float64 `json:"own"`         // of it the clients'
-}
-
 func crowdMain(ctx context.Context, args []string, out report) (err error) {
 	o, err := crowdFlags(args, out)
 	if err != nil {
@@ -130,6 +132,9 @@ func crowdMain(ctx context.Context, args []string, out report) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(c.dir)) }()
+	if err := c.invite(ctx); err != nil {
+		return err
+	}
 	clients, err := entrants(ctx, o.clients, c.dir, out)
 	if err != nil {
 		return err
@@ -145,7 +150,7 @@ func crowdMain(ctx context.Context, args []string, out report) (err error) {
 		fmt.Fprint(out.stdout, c.table(clients, results))
 	}
 	for _, r := range results {
-		if r.Error != "" {
+		if r.Error != "" && !r.Overloaded {
 			err = fmt.Errorf("%s: %s", r.Client, r.Error)
 		}
 	}
@@ -159,6 +164,55 @@ type crowd struct {
 	source  string // path of the content
 	torrent string
 	shaped  bool
+	guests  []entrant // one for each leecher of our own crowd that is not ours
+	noGuest error     // why our own crowd cannot be mixed as asked
+}
+
+// invite looks up the guests of our own crowd.
+func (c *crowd) invite(ctx context.Context) error {
+	for _, g := range c.mix {
+		found, err := entrants(ctx, g.client, c.dir, c.out)
+		switch {
+		case err != nil:
+			return err
+		case g.client == "handful" || !found[0].Can().Trackers:
+			return fmt.Errorf("%w: -mix: %s cannot be a guest", errUsage, g.client)
+		case found[0].missing != nil:
+			c.noGuest = fmt.Errorf("guest %s: %w", g.client, found[0].missing)
+		}
+		for range g.number {
+			c.guests = append(c.guests, found[0])
+		}
+	}
+	return nil
+}
+
+// seats are the leechers, by client, that guests of e's crowd take: the last ones, so that unequal uplinks fall to guests and
+// ours alike.
+func (c *crowd) seats(e entrant) map[int]entrant {
+	if e.Name() != "handful" {
+		return nil
+	}
+	seats := map[int]entrant{}
+	for i, g := range c.guests {
+		seats[c.leechers-len(c.guests)+1+i] = g
+	}
+	return seats
+}
+
+// title is how e's crowd stands in tables.
+func (c *crowd) title(e entrant) string {
+	title := e.title()
+	if e.Name() != "handful" {
+		return title
+	}
+	if c.blind {
+		title += ", blind"
+	}
+	if len(c.mix) > 0 {
+		title += " with " + c.mix.String()
+	}
+	return title
 }
 
 func (c *crowd) prepare(ctx context.Context) (err error) {
@@ -178,82 +232,64 @@ func (c *crowd) prepare(ctx context.Context) (err error) {
 	return rival.MakeTorrent(c.source, c.torrent, c.rivalPiece())
 }
 
+// busyLimit is the share of the machine's processor time above which a run does not count: then the machine was
+// measured, not the client.
+const busyLimit = 0.85
+
+// moreAttempts is how often a run that does not count is repeated.
+const moreAttempts = 2
+
 // measure runs every client, all of them once before any a second time, so that the machine's moods meet all alike.
 func (c *crowd) measure(ctx context.Context, clients []entrant) ([]crowdResult, error) {
 	var results []crowdResult
 	for run := range c.runs {
 		for _, e := range clients {
-			r := crowdResult{Type: "crowd", Client: e.Name(), Version: e.version, Run: run + 1, N: c.leechers,
-				Rate: int64(c.rate), Size: int64(c.size), Piece: int64(c.piece), Shaped: c.shaped, Bound: c.bound().Seconds()}
-			if e.Name() != "handful" {
-				r.Piece = c.rivalPiece()
-			}
-			switch {
-			case e.missing != nil && run > 0:
+			if run > 0 && e.missing != nil {
 				continue
-			case e.missing != nil:
-				r.Missing = e.missing.Error()
-			default:
-				c.out.notef("crowd of %d, run %d of %d: %s", c.leechers, run+1, c.runs, e.title())
-				err := c.once(ctx, e, &r)
-				if cause := context.Cause(ctx); cause != nil {
-					return nil, cause
-				}
-				if errors.Is(err, rival.ErrUnsupported) {
-					r.Missing = err.Error()
-				} else if err != nil {
-					c.out.notef("%s: %v", e.Name(), err)
-					r.Error = err.Error()
-				}
 			}
-			results = append(results, r)
-			if c.json {
-				if err := c.out.line(r); err != nil {
+			for attempt := range 1 + moreAttempts {
+				c.out.notef("crowd of %d, run %d of %d: %s", c.leechers, run+1, c.runs, c.title(e))
+				r, err := c.attempt(ctx, e, run+1, attempt+1)
+				if err != nil {
 					return nil, err
 				}
+				results = append(results, r)
+				if !r.Overloaded {
+					break
+				}
+				c.out.notef("%s: the machine was %.2f busy, above %.2f: this run does not count", e.Name(), r.Busy, busyLimit)
 			}
 		}
 	}
 	return results, nil
 }
 
-func (c *crowd) table(clients []entrant, results []crowdResult) string {
-	t := table{head: []string{"client", "runs", "makespan/T*", "mean/T*", "origin copies", "each peer sent", "wire/useful",
-		"duplicates %", "CPU s", "busy", "own"}}
-	for _, e := range clients {
-		var good []crowdResult
-		why := ""
-		for _, r := range results {
-			switch {
-			case r.Client != e.Name():
-			case r.Missing != "":
-				why = r.Missing
-			case r.Error != "":
-				why = "failed: " + r.Error
-			default:
-				good = append(good, r)
-			}
-		}
-		if len(good) == 0 {
-			t.missing(e.title(), firstLine(why))
-			continue
-		}
-		of := func(field func(crowdResult) float64, digits int) string { return number(medianOf(good, field), digits) }
-		t.add(e.title(), strconv.Itoa(len(good)),
-			of(func(r crowdResult) float64 { return r.Ratio }, 3),
-			of(func(r crowdResult) float64 { return r.MeanRatio }, 3),
-			of(func(r crowdResult) float64 { return r.OriginCopies }, 3),
-			of(func(r crowdResult) float64 { return r.PeerCopies }, 2),
-			of(func(r crowdResult) float64 { return r.WireUseful }, 3),
-			of(func(r crowdResult) float64 { return 100 * r.Duplicates }, 2),
-			of(func(r crowdResult) float64 { return r.CPU }, 1),
-			of(func(r crowdResult) float64 { return r.Busy }, 2),
-			of(func(r crowdResult) float64 { return r.Own }, 2))
+// attempt makes one run, and prints it with --json. Only the end of ctx and of the output is an error.
+func (c *crowd) attempt(ctx context.Context, e entrant, run, attempt int) (crowdResult, error) {
+	r := c.blank(e)
+	r.Run, r.Attempt = run, attempt
+	missing := e.missing
+	if e.Name() == "handful" && missing == nil {
+		missing = c.noGuest
 	}
-	kind := "shaped by tbf"
-	if !c.shaped {
-		kind = "limited by the clients themselves, on loopback"
+	if missing == nil {
+		err := c.once(ctx, e, &r)
+		if cause := context.Cause(ctx); cause != nil {
+			return r, cause
+		}
+		if errors.Is(err, rival.ErrUnsupported) {
+			missing = err
+		} else if err != nil {
+			c.out.notef("%s: %v", e.Name(), err)
+			r.Error = err.Error()
+		}
+		r.Overloaded = r.Busy > busyLimit
 	}
-	return fmt.Sprintf("Flash crowd: %d leechers, %s, uplinks %sbit/s %s, T* = %.2f s; medians.\n\n%s",
-		c.leechers, c.size.String()+"iB", c.rate.String(), kind, c.bound().Seconds(), t.String())
+	if missing != nil {
+		r.Missing = missing.Error()
+	}
+	if c.json {
+		return r, c.out.line(r)
+	}
+	return r, nil
 }

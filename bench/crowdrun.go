@@ -17,7 +17,10 @@ func (c *crowd) once(ctx context.Context, e entrant, r *crowdResult) (err error)
 		return fmt.Errorf("%w: cannot limit itself, and links are not shaped", rival.ErrUnsupported)
 	}
 	t := transfer{client: e, dir: filepath.Join(c.dir, "run"), source: c.source, torrent: c.torrent,
-		piece: int64(c.piece), static: c.static}
+		piece: int64(c.piece), static: c.static, every: c.every, guests: c.seats(e)}
+	if c.blind {
+		t.env = []string{"HANDFUL_BLIND_TIERS=true"}
+	}
 	if c.shaped {
 		t.field, err = linkedField(ctx, c.lines())
 	} else {
@@ -31,6 +34,11 @@ func (c *crowd) once(ctx context.Context, e entrant, r *crowdResult) (err error)
 	if err := t.openSeed(ctx); err != nil {
 		return err
 	}
+	watch, err := watchOrigin(t.field)
+	if err != nil {
+		return err
+	}
+	defer func() { _, werr := watch.close(); err = errors.Join(err, werr) }()
 	before, err := t.field.sent(ctx)
 	if err != nil {
 		return err
@@ -47,8 +55,9 @@ func (c *crowd) once(ctx context.Context, e entrant, r *crowdResult) (err error)
 		cpu += in.Usage().CPU
 	}
 	r.CPU = cpu.Seconds()
+	origin, werr := watch.close()
 	after, err := t.field.sent(ctx)
-	if err := errors.Join(cerr, err); err != nil {
+	if err := errors.Join(cerr, werr, err); err != nil {
 		return err
 	}
 	t.halt()
@@ -57,6 +66,7 @@ func (c *crowd) once(ctx context.Context, e entrant, r *crowdResult) (err error)
 	}
 	fillTimes(r, &t)
 	fillWire(r, before, after)
+	fillOrigin(r, origin)
 	return fillCounters(r, &t)
 }
 
@@ -72,19 +82,39 @@ func (c *crowd) patience(e entrant) time.Duration {
 }
 
 func fillTimes(r *crowdResult, t *transfer) {
-	var sum, first, last time.Duration
+	var sum, first, last, ours, theirs time.Duration
 	for i, in := range t.peers {
 		took := in.DoneAt().Sub(t.start)
-		sum += took
+		own := took - time.Duration(i)*t.every
+		sum += own
 		last = max(last, took)
-		if first = min(first, took); i == 0 {
-			first = took
+		if _, guest := t.guests[i+1]; guest {
+			theirs = max(theirs, took)
+		} else {
+			ours = max(ours, took)
+		}
+		if first = min(first, own); i == 0 {
+			first = own
 		}
 	}
 	mean := sum / time.Duration(len(t.peers))
 	r.Makespan, r.Mean, r.First = last.Seconds(), mean.Seconds(), first.Seconds()
-	r.Ratio, r.MeanRatio = r.Makespan/r.Bound, r.Mean/r.Bound
+	r.Ratio, r.MeanRatio, r.OursRatio, r.TheirsRatio = r.Makespan/r.Bound, r.Mean/r.Bound, -1, -1
+	if t.every > 0 {
+		r.MeanRatio = -1 // the bound is of the last one
+	}
+	if len(t.guests) > 0 {
+		r.OursRatio, r.TheirsRatio = ours.Seconds()/r.Bound, theirs.Seconds()/r.Bound
+	}
 	r.Own = r.CPU / (r.Makespan * float64(cores()))
+}
+
+// fillOrigin fills in what was seen at the origin's link.
+func fillOrigin(r *crowdResult, f handfulFigures) {
+	r.Handful, r.Served, r.Unread, r.OriginData = f.most, f.served, f.unread, -1
+	if f.payload >= 0 {
+		r.OriginData = float64(f.payload) / float64(r.Size)
+	}
 }
 
 // fillWire fills in what the shapers counted: whole frames, of the origin first, then of each leecher.
@@ -109,7 +139,7 @@ func fillWire(r *crowdResult, before, after []netns.Qdisc) {
 // every client here stands for a machine of its own.
 func fillCounters(r *crowdResult, t *transfer) error {
 	var received, wasted int64
-	r.Duplicates = -1
+	r.Duplicates, r.PeerData = -1, -1
 	for i, in := range t.peers {
 		s := in.Stats()
 		if s.Host > 0 {
@@ -122,5 +152,8 @@ func fillCounters(r *crowdResult, t *transfer) error {
 		wasted += s.Wasted
 	}
 	r.Duplicates = float64(wasted) / float64(received)
+	if r.OriginData >= 0 { // what was received and not from the origin was from leechers
+		r.PeerData = (float64(received)/float64(r.Size) - r.OriginData) / float64(r.N)
+	}
 	return nil
 }

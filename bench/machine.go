@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -54,6 +55,29 @@ func (m machineTime) busySince(before machineTime) float64 {
 		return -1
 	}
 	return float64(m.busy-before.busy) / float64(m.total-before.total)
+}
+
+// describeMachine names the processor, its cores and the kernel, as far as the system tells.
+func describeMachine() string {
+	model := runtime.GOARCH
+	if text, err := os.ReadFile("/proc/cpuinfo"); err == nil {
+		model = cmp.Or(processorModel(string(text)), model)
+	}
+	kernel := runtime.GOOS
+	if text, err := os.ReadFile("/proc/sys/kernel/osrelease"); err == nil {
+		kernel += " " + strings.TrimSpace(string(text))
+	}
+	return fmt.Sprintf("%s, %d cores, %s", model, cores(), kernel)
+}
+
+// processorModel reads the text of /proc/cpuinfo; "" where no model is named.
+func processorModel(text string) string {
+	for line := range strings.Lines(text) {
+		if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == "model name" {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
 }
 
 // workDir makes a directory for a measurement: in memory where that is offered, so that the disk plays no part.

@@ -10,16 +10,40 @@ import (
 // fluidBound is T*, the least time in which an origin with uplink us can bring size bytes to leechers with the given
 // uplinks, when the slowest downlink is dmin (0 = open). Rates are in bit/s, size in bytes.
 func fluidBound(size int64, us int64, uplinks []int64, dmin int64) time.Duration {
+	return arrivalBound(size, us, uplinks, dmin, make([]time.Duration, len(uplinks)))
+}
+
+// arrivalBound is the least time, from the first arrival, in which all leechers can have all when they come at the given
+// times, which rise from 0: doc.go has the formula.
+func arrivalBound(size int64, us int64, uplinks []int64, dmin int64, arrivals []time.Duration) time.Duration {
 	bits := 8 * float64(size)
-	sum := float64(us)
-	for _, u := range uplinks {
-		sum += float64(u)
+	bound := bits / float64(us)
+	for k := range arrivals {
+		if dmin > 0 {
+			bound = max(bound, arrivals[k].Seconds()+bits/float64(dmin))
+		}
+		if k == 0 || arrivals[k] > arrivals[k-1] {
+			bound = max(bound, capacityFrom(k, bits, us, uplinks, arrivals))
+		}
 	}
-	t := max(bits/float64(us), bits*float64(len(uplinks))/sum)
-	if dmin > 0 {
-		t = max(t, bits/float64(dmin))
+	return time.Duration(math.Round(bound * float64(time.Second)))
+}
+
+// capacityFrom is when all uplinks together can have sent, since leecher k came, what it and all later ones need.
+func capacityFrom(k int, bits float64, us int64, uplinks []int64, arrivals []time.Duration) float64 {
+	need := bits * float64(len(arrivals)-k)
+	rate, now := float64(us), arrivals[k].Seconds()
+	for i, at := range arrivals {
+		if passed := at.Seconds() - now; passed > 0 {
+			if rate*passed >= need {
+				break
+			}
+			need -= rate * passed
+			now = at.Seconds()
+		}
+		rate += float64(uplinks[i])
 	}
-	return time.Duration(math.Round(t * float64(time.Second)))
+	return now + need/rate
 }
 
 // median of values, the mean of the middle two when their number is even; 0 of none. The slice keeps its order.

@@ -77,3 +77,72 @@ func parseUnits(text string, k float64) (int64, error) {
 	}
 	return int64(f * factor), nil
 }
+
+// bitrates is a flag of several rates, comma-separated.
+type bitrates []bitrate
+
+func (b *bitrates) String() string {
+	if b == nil {
+		return ""
+	}
+	var words []string
+	for _, r := range *b {
+		words = append(words, r.String())
+	}
+	return strings.Join(words, ",")
+}
+
+func (b *bitrates) Set(text string) error {
+	*b = nil
+	for word := range strings.SplitSeq(text, ",") {
+		var r bitrate
+		if err := r.Set(word); err != nil {
+			return err
+		}
+		if r < 1000 {
+			return fmt.Errorf("%q is not a rate of at least 1K", word)
+		}
+		*b = append(*b, r)
+	}
+	return nil
+}
+
+// guestList is a flag of numbers of clients: libtorrent=8,aria2=2.
+type guestList []struct {
+	client string
+	number int
+}
+
+func (g *guestList) String() string {
+	if g == nil {
+		return ""
+	}
+	var words []string
+	for _, kind := range *g {
+		words = append(words, fmt.Sprintf("%s=%d", kind.client, kind.number))
+	}
+	return strings.Join(words, ",")
+}
+
+func (g *guestList) Set(text string) error {
+	*g = nil
+	for word := range strings.SplitSeq(text, ",") {
+		client, digits, _ := strings.Cut(word, "=")
+		n, err := strconv.Atoi(digits)
+		if err != nil || n < 1 || n > 500 || client == "" {
+			return fmt.Errorf("%q is not CLIENT=NUMBER", word)
+		}
+		*g = append(*g, struct {
+			client string
+			number int
+		}{client, n})
+	}
+	return nil
+}
+
+func (g *guestList) total() (n int) {
+	for _, kind := range *g {
+		n += kind.number
+	}
+	return n
+}

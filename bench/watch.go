@@ -74,7 +74,7 @@ func (w *originWatch) close() (handfulFigures, error) {
 	if w == nil {
 		return handfulFigures{most: -1, served: -1, payload: -1}, nil
 	}
-	if err := w.watch.Close(); err != nil {
+	if err := w.watch.Close(); err != nil { // a second time does no harm
 		return handfulFigures{}, fmt.Errorf("watch the origin's link: %w", err)
 	}
 	sum := count(w.shipments)
