@@ -150,7 +150,7 @@ func crowdMain(ctx context.Context, args []string, out report) (err error) {
 		fmt.Fprint(out.stdout, c.table(clients, results))
 	}
 	for _, r := range results {
-		if r.Error != "" && !r.Overloaded {
+		if r.Error != "" && (!r.Overloaded || r.Attempt == 1+moreAttempts) {
 			err = fmt.Errorf("%s: %s", r.Client, r.Error)
 		}
 	}

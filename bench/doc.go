@@ -7,7 +7,7 @@
 //
 // Results are a table on standard output, or with --json one JSON object a line; what it is doing goes to standard error. A rival
 // that is not installed stands in the table as missing, with the reason. Two measurements at once spoil each other:
-// run one, on a quiet machine, and look at "busy".
+// run one, on a quiet machine, and look at "busy". README.md says what the columns are, and what was measured.
 //
 // # Flash crowd
 //
@@ -17,6 +17,26 @@
 //
 // with F bytes, u_s the origin's uplink, u_i the leechers' uplinks, d_min the slowest downlink. It counts payload
 // against line rate; frames cost 4.6 %, so nothing can read below about 1.05.
+//
+// When leechers come one by one (-every), at 0 = a_1 ≤ … ≤ a_N, the bound is the capacity of who is there by then. From a_k on
+// leecher k and all later ones need a copy each, so it is the least T with
+//
+//	T ≥ F/u_s,  T ≥ a_N + F/d_min,  and for every k:  ∫ U(t) dt from a_k to T ≥ (N−k+1)·F
+//
+// where U(t) is u_s and the u_i of those that have come by t. With all a_i = 0 this is T*. A leecher is started a little before
+// its arrival; the tracker lets it in at that moment and tells it of those that came before.
+//
+// The handful is the greatest number of leechers to which the origin sends piece data within any one second: a window
+// that slides over every block that leaves its link (a packet socket there), not over bins of a second. A leecher counts if at
+// least 4 KiB of blocks go to it within that second. Streams are read as BEP 3 has them, so metadata and control messages
+// do not count; a stream that is encrypted, or HTTP, cannot be read and counts as a whole ("unread" in JSON).
+//
+// In a mixed crowd (-mix) the origin is ours, and the guests get the metainfo that it wrote. A hybrid (v1 and v2) cannot be
+// read by aria2 up to 1.36 nor by Transmission 3.00, so these cannot be guests. libtorrent 2 can, and enters the swarm by
+// either info hash.
+//
+// A run in which the machine was more than 0.85 busy does not count: it measured the machine. It is repeated up to two
+// times; if none counts, the table shows them with a star.
 //
 // As root every host is a network namespace with an address of its own and a shaped link (package netns), and the
 // origin's copies are read from its shaper. Otherwise each client limits itself, on addresses of 127.0.0.0/8, and what

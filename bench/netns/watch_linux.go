@@ -15,16 +15,19 @@ import (
 // maxFrame is the longest frame that a device can hand on.
 const maxFrame = 1 << 16
 
+// readEvery is how long frames may wait to be read: a wake-up for each would cost more than all else.
+const readEvery = 20 * time.Millisecond
+
 // watchBuffer is what the kernel may hold of frames that were not read yet, in bytes with its own overhead.
 const watchBuffer = 16 << 20
 
-// A Watch reads what leaves a host. It costs a copy of every such frame, and a wake-up: meant for links of up to some 100
-// Mbit/s.
+// A Watch reads what leaves a host. It costs a copy of every such frame: about 6 % of a core for 100 Mbit/s.
 type Watch struct {
-	socket *os.File
-	done   chan struct{} // closed when reading has ended
-	once   sync.Once     // of Close
-	err    error         // owned by the reading goroutine until done, then by Close
+	socket  *os.File
+	done    chan struct{} // closed when reading has ended
+	once    sync.Once     // of Close
+	closing chan struct{} // closed when Close is called
+	err     error         // owned by the reading goroutine until done, then by Close
 }
 
 // Watch calls seen, from one goroutine, for every TCP segment with payload that leaves the host from now on, in the order
@@ -38,7 +41,8 @@ func (h *Host) Watch(seen func(Segment)) (*Watch, error) {
 	if err != nil {
 		return nil, fmt.Errorf("watch %s in namespace %s: %w", h.device, h.namespace, err)
 	}
-	w := &Watch{socket: os.NewFile(uintptr(fd), "watch of "+h.namespace), done: make(chan struct{})}
+	w := &Watch{socket: os.NewFile(uintptr(fd), "watch of "+h.namespace), done: make(chan struct{}),
+		closing: make(chan struct{})}
 	go w.read(seen)
 	return w, nil
 }
@@ -110,10 +114,25 @@ func (w *Watch) read(seen func(Segment)) {
 		n, controls, _, _, rerr = unix.Recvmsg(int(fd), frame, control, 0)
 		return !errors.Is(rerr, unix.EAGAIN)
 	}
+	pause := func() { // whatever leaves meanwhile is then read at one go
+		select {
+		case <-time.After(readEvery):
+		case <-w.closing:
+		}
+	}
 	var until time.Time // once it is told to end: what left before that is still read
 	for {
 		if until.IsZero() {
-			if err = raw.Read(receive); errors.Is(err, os.ErrDeadlineExceeded) {
+			drained := false
+			err = raw.Read(func(fd uintptr) bool {
+				ok := receive(fd)
+				drained = drained || !ok
+				return ok
+			})
+			if drained && err == nil {
+				pause()
+			}
+			if errors.Is(err, os.ErrDeadlineExceeded) {
 				until = time.Now()
 				continue
 			}
@@ -158,6 +177,7 @@ func stamp(control []byte) time.Time {
 // that something was missed. A second Close tells the same again.
 func (w *Watch) Close() error {
 	w.once.Do(func() {
+		close(w.closing)
 		err := w.socket.SetReadDeadline(time.Unix(1, 0)) // long ago
 		if err != nil {
 			err = errors.Join(err, w.socket.Close()) // this ends the reading, too
