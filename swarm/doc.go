@@ -30,6 +30,25 @@
 //	seeding    complete
 //	failed     see Item.Err
 //
+// # The wrapped connection
+//
+// Every connection of the engine is a tap (tap.go), the place where this node's
+// upload is scheduled. What the engine writes is taken apart into messages. Blocks
+// (Piece) wait for a turn of the uplink, one of each connection after the other;
+// everything else overtakes them. The uplink (uplink.go) lets as many bytes be
+// outstanding in the sockets as the line carries in its round trip time and 40 ms,
+// measured by what peers acknowledge, for the link and beyond it apart; in each of
+// the two it also keeps the limit of the rate. What waits here can still be
+// cancelled, and a Choke takes it back. While there is room and nobody waits, what
+// the engine writes goes straight through. Haves of no urgency are held for a second
+// and sent together, without those that the peer has by then; the Bitfield and the
+// Haves of an origin can be concealed and its pieces be revealed one by one (BEP 16).
+//
+// In the other direction a tap puts this node's own messages between those of the
+// peer: the engine acts on a Have or a Bitfield that it hears in this way as if the
+// peer had sent it. Both directions stop at obfuscated streams that the engine
+// itself began: these pass untouched, and nothing can be heard there.
+//
 // # Messages of our own
 //
 // They travel as BEP 10 extensions. The extended handshake names "hf_swarm", and

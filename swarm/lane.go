@@ -33,6 +33,7 @@ type lane struct {
 	outstanding int           // bytes at the last look, and those allowed since
 	looked      time.Time     // when that was
 	acked       int64         // bytes that peers have acknowledged, all time
+	moved       time.Time     // when a peer last did
 	rtt         time.Duration // mean of the waiting connections' least
 
 	begun   time.Time // the current window's beginning; zero: none

@@ -113,12 +113,6 @@ func (t *tap) end() {
 	t.room.Broadcast()
 }
 
-func (t *tap) isDead() bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.dead
-}
-
 // taps finds the connection behind an engine's peer.
 type taps struct {
 	now func() time.Time

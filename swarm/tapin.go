@@ -3,6 +3,7 @@ package swarm
 import (
 	"encoding/binary"
 	"errors"
+	"net"
 	"os"
 	"time"
 
@@ -189,7 +190,7 @@ func (t *tap) awake() (woken bool) {
 }
 
 // mayRead waits until the download limit allows a read, unless there is something to
-// hear first. It returns how much may be read.
+// hear: then the message that is being read may end. It returns how much may be read.
 func (t *tap) mayRead(n int) (int, error) {
 	for t.up != nil {
 		d, limit := t.up.down.wait(t.class())
@@ -198,7 +199,7 @@ func (t *tap) mayRead(n int) (int, error) {
 			break
 		}
 		t.mu.Lock()
-		now := len(t.hearing) > 0 && t.inbound.missing() == 0
+		now := len(t.hearing) > 0
 		t.mu.Unlock()
 		if now {
 			break
@@ -210,10 +211,7 @@ func (t *tap) mayRead(n int) (int, error) {
 			timer.Stop()
 		case <-t.gone:
 			timer.Stop()
-			break
-		}
-		if t.isDead() {
-			return 0, os.ErrClosed
+			return 0, net.ErrClosed
 		}
 	}
 	return n, nil

@@ -154,8 +154,8 @@ func (t *tap) amend(b []byte) (out []byte, size, payload int) {
 	messages := t.whole(rest)
 	size, payload = 0, 0
 	for _, m := range messages {
-		if n := content(m.raw); n > 0 && !m.added {
-			size, payload = size+len(m.raw), payload+n
+		if isBlock(m.raw) && !m.added {
+			size, payload = size+len(m.raw), payload+content(m.raw)
 		}
 	}
 	direct := size == 0 || len(t.queue) == 0 && !asked && t.up.admit(&t.lease, size, payload)
@@ -190,9 +190,12 @@ func (t *tap) greet(b []byte) []byte {
 	return b
 }
 
+// isBlock tells whether a whole message is a Piece message.
+func isBlock(raw []byte) bool { return len(raw) >= 13 && pp.MessageType(raw[4]) == pp.Piece }
+
 // content returns how many bytes of content a whole message carries.
 func content(raw []byte) int {
-	if len(raw) > 13 && pp.MessageType(raw[4]) == pp.Piece {
+	if isBlock(raw) {
 		return len(raw) - 13
 	}
 	return 0
@@ -215,7 +218,7 @@ func (t *tap) skim(b []byte) (size, payload int, plain bool) {
 		if n > 4 {
 			switch pp.MessageType(b[4]) {
 			case pp.Piece:
-				if len(t.pads) > 0 {
+				if len(t.pads) > 0 || n < 13 {
 					return 0, 0, false
 				}
 				size, payload = size+n, payload+content(b[:n])
@@ -277,7 +280,7 @@ func (t *tap) sort(out, raw []byte, direct bool) []byte {
 	case pp.Unchoke:
 		t.choking = false
 	case pp.Piece:
-		if len(raw) < 13 {
+		if !isBlock(raw) {
 			break
 		}
 		if direct {

@@ -24,9 +24,9 @@ const (
 const (
 	// ownShare is how many bytes of one connection may wait in its socket unsent.
 	ownShare = 48 << 10
-	// stuckAfter is how long a connection may go without an acknowledgement until
-	// its bytes no longer count: they wait for the peer and not for the line.
-	stuckAfter = time.Second
+	// stuckAfter is how long nobody may acknowledge anything until what is
+	// outstanding no longer counts: it waits for the peers and not for the line.
+	stuckAfter = 2 * time.Second
 	// The time between two looks at the system's queues.
 	soonestLook = time.Millisecond
 	latestLook  = 20 * time.Millisecond
@@ -60,7 +60,8 @@ type lease struct {
 	active bool  // something is outstanding
 	known  bool  // load could be read
 	last   load
-	moved  time.Time // when the peer last acknowledged something, or had nothing to
+	passed int64 // what the lane's peers had acknowledged when this one last did, or had nothing to
+	stuck  bool  // it waits for its peer: what was written later has been acknowledged
 	closed bool
 }
 
@@ -117,10 +118,13 @@ func (u *uplink) admit(l *lease, size, payload int) bool {
 
 // enter counts bytes that are about to be written.
 func (u *uplink) enter(l *lease, n *lane, size int, now time.Time) {
+	if n.outstanding == 0 {
+		n.moved = now
+	}
 	n.outstanding += size
 	l.busy += size
 	if !l.active {
-		l.active, l.moved = true, now
+		l.active, l.passed, l.stuck = true, n.acked, false
 		u.active[l] = struct{}{}
 		l.last, l.known = l.flow.load()
 	}
@@ -196,24 +200,32 @@ func (u *uplink) look(now time.Time) {
 		cur, ok := l.flow.load()
 		if l.known = ok; !ok {
 			cur = load{}
-		} else if d := cur.acked - l.last.acked; d > 0 {
-			n.acked += d
-			l.moved = now
 		}
-		if cur.unacked == 0 {
-			l.moved = now
+		if d := cur.acked - l.last.acked; d > 0 {
+			n.acked += d
+			n.moved = now
+		}
+		if cur.acked > l.last.acked || cur.unacked == 0 {
+			l.passed, l.stuck = n.acked, false
 		}
 		l.last = cur
 		if l.lane != nil && cur.minRTT > 0 {
 			rtts[c].sum += cur.minRTT
 			rtts[c].n++
 		}
-		if now.Sub(l.moved) < stuckAfter && ok {
-			n.outstanding += cur.unacked + l.busy
-		}
 		if cur.unacked == 0 && l.busy == 0 && l.lane == nil {
 			l.active = false
 			delete(u.active, l)
+		}
+	}
+	for l := range u.active {
+		n := &u.lanes[l.flow.class()]
+		// What is written waits in line for no longer than two budgets take.
+		if n.acked-l.passed > 2*int64(n.budget()) || now.Sub(n.moved) >= stuckAfter {
+			l.stuck = true
+		}
+		if l.known && !l.stuck {
+			n.outstanding += l.last.unacked + l.busy
 		}
 	}
 	for i := range u.lanes {
@@ -262,12 +274,12 @@ func (u *uplink) tick() {
 // serve gives turns in one lane. It returns when to try again; 0: when something
 // has been written.
 func (u *uplink) serve(n *lane, now time.Time) time.Duration {
-	n.blocked = false
-	if d := n.limit.wait(now); d > 0 {
-		return max(d, soonestLook)
-	}
 	if now.Sub(n.looked) >= soonestLook {
 		u.look(now)
+	}
+	n.blocked = false
+	if d := n.limit.wait(now); d > 0 {
+		return soonest(0, d)
 	}
 	var wait time.Duration
 	for i := 0; i < len(n.turns); {
