@@ -205,6 +205,7 @@ func TestUplinkLimits(t *testing.T) {
 			local.line = classLocal
 			local.start()
 			time.Sleep(10 * time.Second)
+			synctest.Wait()
 			sent := func() (n int) {
 				for _, f := range slow {
 					n += f.sent * (f.size - 13)
@@ -213,6 +214,7 @@ func TestUplinkLimits(t *testing.T) {
 			}
 			before := sent()
 			time.Sleep(20 * time.Second)
+			synctest.Wait()
 			if got := sent() - before; got < 1_950_000 || got > 2_050_000 {
 				t.Errorf("%d bytes in 20 s at a limit of 100000 bytes/s", got)
 			}
@@ -223,6 +225,7 @@ func TestUplinkLimits(t *testing.T) {
 			before = sent()
 			up.setLimit(classWide, 0)
 			time.Sleep(10 * time.Second)
+			synctest.Wait()
 			if got := float64(sent() - before); got < 0.8*10*w.rate {
 				t.Errorf("%.0f bytes in 10 s without a limit", got)
 			}
@@ -256,6 +259,7 @@ func TestUplinkStraight(t *testing.T) {
 		other := up.fake(w, 1)
 		other.start()
 		time.Sleep(900 * time.Millisecond)
+		synctest.Wait()
 		if other.sent != 0 {
 			t.Fatal("a turn was given beyond the budget")
 		}
