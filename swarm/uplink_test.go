@@ -40,6 +40,8 @@ type flight struct {
 func (u *uplink) fake(w *wire, blocks int) *fake {
 	f := &fake{up: u, wire: w, size: 16384, left: blocks}
 	f.lease.flow = f
+	u.mu.Lock()
+	defer u.mu.Unlock()
 	w.all = append(w.all, f)
 	return f
 }
