@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os/exec"
 	"path/filepath"
 	"strconv"
+	"time"
 )
 
 type handful struct{ tools Tools }
@@ -41,6 +43,31 @@ func (h handful) Seed(ctx context.Context, j Job) (*Instance, error) {
 		args = append(args, "--piece-length", strconv.FormatInt(j.PieceLength, 10))
 	}
 	return start(ctx, j, program{name: "seed", args: args, env: quiet, parse: parseHandful})
+}
+
+// Restart seeds what was published before, as after a crash: `seed serve`, which knows it from the state directory.
+func (h handful) Restart(ctx context.Context, j Job) (*Instance, error) {
+	if err := j.prepare(); err != nil {
+		return nil, err
+	}
+	args := append([]string{h.tools.Seed, "serve"}, h.common(j)...)
+	return start(ctx, j, program{name: "seed", args: args, env: quiet, parse: parseHandful})
+}
+
+// Tell asks a node over its control socket.
+func (h handful) Tell(ctx context.Context, j Job, seed bool) []byte {
+	tool := h.tools.Fetch
+	if seed {
+		tool = h.tools.Seed
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, tool, "status", "--json", "--state-dir", filepath.Join(j.Work, "state"))
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		out = fmt.Appendf(out, "status: %v\n", err)
+	}
+	return out
 }
 
 func (h handful) Leech(ctx context.Context, j Job) (*Instance, error) {
@@ -101,6 +128,7 @@ func parseHandful(line string) (event, bool) {
 		Message  string
 		Hint     string
 		Code     int
+		State    string
 		Received map[string]int64
 		Wasted   int64
 		Uploaded int64
@@ -111,6 +139,8 @@ func parseHandful(line string) (event, bool) {
 	switch m.Type {
 	case "published":
 		return event{ready: true, link: m.Link, torrent: m.Torrent}, true
+	case "item": // of `seed serve`
+		return event{ready: m.State == "seeding"}, true
 	case "done":
 		s := Stats{Wasted: m.Wasted, Uploaded: m.Uploaded, Received: m.Wasted, Host: m.Received["host"]}
 		for from, n := range m.Received {

@@ -78,7 +78,8 @@ type program struct {
 
 // start runs p in the job's namespace. Both outputs go to Work/log as well.
 func start(ctx context.Context, j Job, p program) (*Instance, error) {
-	log, err := os.Create(filepath.Join(j.Work, "log"))
+	// A program that is started again in the same place goes on in the same log.
+	log, err := os.OpenFile(filepath.Join(j.Work, "log"), os.O_APPEND|os.O_WRONLY|os.O_CREATE, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", p.name, err)
 	}
