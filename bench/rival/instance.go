@@ -238,6 +238,17 @@ func (in *Instance) Kill() {
 	<-in.exited
 }
 
+// Abort ends the program by the signal upon which a Go program writes to its log what each goroutine does, and waits until
+// it is gone; by force if it does not obey.
+func (in *Instance) Abort() {
+	abortProcess(in.cmd.Process)
+	select {
+	case <-in.exited:
+	case <-time.After(5 * time.Second):
+		in.Kill()
+	}
+}
+
 // DoneAt is when it was complete; zero before.
 func (in *Instance) DoneAt() time.Time {
 	in.mu.Lock()
