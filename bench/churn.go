@@ -23,6 +23,7 @@ type churnOptions struct {
 	rivalRuns    int           // of clients other than ours
 	every        time.Duration // between two arrivals
 	away         time.Duration // that a restarted origin is gone
+	repeats      int           // at most, of a run while the machine was too busy
 	keep         string
 	verbose      int // of our own programs' logs, when they are kept
 }
@@ -46,6 +47,7 @@ func churnFlags(args []string, out report) (churnOptions, error) {
 	flags.StringVar(&o.clients, "clients", "handful", "comma-separated `names`, or all")
 	flags.DurationVar(&o.every, "every", 2*time.Second, "`time` between two arrivals, in the case stagger")
 	flags.DurationVar(&o.away, "away", 3*time.Second, "`time` that the origin is gone, in the case origin-restart")
+	flags.IntVar(&o.repeats, "repeats", 2, "how `often` at most a run is done again while the machine is more than 85 % busy")
 	flags.StringVar(&o.dir, "dir", "", "`directory` to work in (default: in memory where possible)")
 	flags.StringVar(&o.keep, "keep", "", "`directory` for the logs and states of all clients of each run that is incomplete or fails")
 	flags.IntVar(&o.verbose, "verbose", 1, "`level` of our own programs' logs, with -keep: 0, 1 (fetch -v) or 2 (fetch -vv)")
@@ -61,8 +63,8 @@ func churnFlags(args []string, out report) (churnOptions, error) {
 		return o, fmt.Errorf("%w: -rate at least 100K, -size, -runs and -rival-runs at least 1", errUsage)
 	case o.piece != 0 && (o.piece < 16<<10 || o.piece&(o.piece-1) != 0):
 		return o, fmt.Errorf("%w: -piece %d: a power of two of at least 16K", errUsage, o.piece)
-	case o.every <= 0 || o.away < 0 || o.verbose < 0 || o.verbose > 2:
-		return o, fmt.Errorf("%w: -every more than 0, -away at least 0, -verbose 0 to 2", errUsage)
+	case o.every <= 0 || o.away < 0 || o.repeats < 0 || o.verbose < 0 || o.verbose > 2:
+		return o, fmt.Errorf("%w: -every more than 0, -away and -repeats at least 0, -verbose 0 to 2", errUsage)
 	}
 	var err error
 	o.cases, err = chosenCases(cases)
@@ -129,6 +131,7 @@ type churnResult struct {
 	Complete   int     `json:"complete"`      // of these; each compared with the source
 	Makespan   float64 `json:"makespan_seconds"`
 	Mean       float64 `json:"mean_seconds"`
+	Others     float64 `json:"others_seconds"` // when the last of those was complete that nothing was done to themselves
 	Ratio      float64 `json:"makespan_ratio"` // to the bound
 	Slowdown   float64 `json:"slowdown"`       // makespan / median of this client's clean runs so far; stagger: / bound
 	Away       float64 `json:"away_seconds"`   // subtracted from all times: the origin was gone for so long
@@ -145,11 +148,8 @@ type churnResult struct {
 	Repeated     bool    `json:"repeated"`      // and was done again
 }
 
-// tooBusy is the share of the machine's time above which a run does not count; repeats is how often it is then done again.
-const (
-	tooBusy = 0.85
-	repeats = 2
-)
+// tooBusy is the share of the machine's time above which a run does not count.
+const tooBusy = 0.85
 
 // counts: the run stands for its case.
 func (r churnResult) counts() bool { return r.Missing == "" && r.Error == "" && !r.Repeated }
@@ -234,7 +234,7 @@ func (c *churn) conclude(clients []entrant, results []churnResult) (err error) {
 	for _, r := range results {
 		switch {
 		case r.Error != "":
-			err = fmt.Errorf("%s, %s: %s", r.Client, r.Case, r.Error)
+			err = fmt.Errorf("%s, %s: %s", r.Client, r.Case, firstLine(r.Error))
 		case r.Client == ours && r.counts() && !r.whole() && r.Missing == "":
 			err = fmt.Errorf("%s, %s: %s", r.Client, r.Case, firstLine(r.Incomplete))
 		}
@@ -271,7 +271,7 @@ func (c *churn) attempts(ctx context.Context, d disturbance, e entrant, run int,
 	for attempt := 1; ; attempt++ {
 		r := churnResult{Type: "churn", Case: d.name, Client: e.Name(), Version: e.version, Run: run, Attempt: attempt,
 			N: c.leechers, Rate: int64(c.rate), Size: int64(c.size), Piece: int64(c.piece), Bound: c.boundOf(d).Seconds(),
-			StruckAt: -1, StruckCopy: -1, Slowdown: -1, Makespan: -1, Mean: -1, Ratio: -1, OriginCopies: -1, PeerCopies: -1,
+			StruckAt: -1, StruckCopy: -1, Slowdown: -1, Makespan: -1, Mean: -1, Others: -1, Ratio: -1, OriginCopies: -1, PeerCopies: -1,
 			Duplicates: -1, Wasted: -1, Busy: -1}
 		if e.Name() != ours {
 			r.Piece = c.rivalPiece()
@@ -281,7 +281,7 @@ func (c *churn) attempts(ctx context.Context, d disturbance, e entrant, run int,
 			return nil, cause
 		}
 		r.Overloaded = r.Busy > tooBusy
-		r.Repeated = r.Overloaded && attempt <= repeats
+		r.Repeated = r.Overloaded && attempt <= c.repeats
 		if r.whole() {
 			r.Slowdown = slowdown(r, append(slices.Clone(before), r))
 		}
@@ -334,9 +334,12 @@ func (c *churn) noteRun(r churnResult) {
 }
 
 // slowdown of a run against the median of its client's clean runs; arrivals one by one are compared with their own bound.
-func slowdown(r churnResult, all []churnResult) float64 {
+func slowdown(r churnResult, all []churnResult) float64 { return slower(r.Makespan, r, all) }
+
+// slower is the same of some of the run's leechers, who were complete after the given seconds.
+func slower(seconds float64, r churnResult, all []churnResult) float64 {
 	if r.Case == caseStagger {
-		return r.Makespan / r.Bound
+		return seconds / r.Bound
 	}
 	var clean []churnResult
 	for _, other := range all {
@@ -348,5 +351,5 @@ func slowdown(r churnResult, all []churnResult) float64 {
 	if base <= 0 || math.IsNaN(base) {
 		return -1
 	}
-	return r.Makespan / base
+	return seconds / base
 }

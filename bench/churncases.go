@@ -34,7 +34,8 @@ func disturbances() []disturbance {
 		{"delegate-killed", "at half, kill -9 of the leecher that alone holds most", nil, killDelegate},
 		{"cable", "at half, the cable of that leecher is pulled: silence", nil, pullCable},
 		{caseLiar, "one of the leechers claims every piece and corrupts one block in four", setLiar, nil},
-		{"slow", "one leecher's uplink has 1 % of the rate", setSlow, nil},
+		{"slow", "one leecher's uplink has 1 % of the rate, for its acknowledgements too", setSlow, nil},
+		{"throttled", "one leecher limits its own sending to 1 % of the rate", setThrottled, nil},
 		{"origin-killed", "kill -9 of the origin once the others hold one full copy", nil, killOrigin},
 		{"origin-restart", "at half, kill -9 of the origin; it comes back", nil, restartOrigin},
 		{"churn", "an eighth leaves by kill -9 at a quarter, as many join at half", func(e *experiment) { e.late = e.churn.few() }, leaveAndJoin},
@@ -70,6 +71,13 @@ func (l truthless) Leech(ctx context.Context, j rival.Job) (*rival.Instance, err
 func setSlow(e *experiment) {
 	victim := e.pick(1)[0]
 	e.lines[victim].up /= 100
+	e.victims = append(e.victims, victim)
+}
+
+func setThrottled(e *experiment) {
+	victim := e.pick(1)[0]
+	e.limits = make([]line, len(e.lines))
+	e.limits[victim].up = e.lines[victim].up / 100
 	e.victims = append(e.victims, victim)
 }
 

@@ -16,7 +16,7 @@ import (
 // keep copies what explains a run into a directory of its own below dir, while its programs still run: what each client
 // says about itself, its log, who holds which pieces, and what each host sent in each second. Our own programs that are not
 // complete are ended so that they write what each goroutine does.
-func (x *experiment) keep(ctx context.Context, dir string, r *churnResult, timeline string) (string, error) {
+func (x *experiment) keep(ctx context.Context, dir string, r *churnResult, failure error, timeline string) (string, error) {
 	dir = filepath.Join(dir, fmt.Sprintf("%s-%s-run%d-attempt%d", r.Client, r.Case, r.Run, r.Attempt))
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", fmt.Errorf("keep logs: %w", err)
@@ -25,7 +25,7 @@ func (x *experiment) keep(ctx context.Context, dir string, r *churnResult, timel
 	write := func(name, text string) {
 		errs = append(errs, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644))
 	}
-	write("run.txt", x.account(r))
+	write("run.txt", x.account(r, failure))
 	write("sent.csv", timeline)
 	teller, tells := x.client.Client.(rival.Teller)
 	for i, in := range append([]*rival.Instance{x.seed}, x.peers...) {
@@ -72,14 +72,14 @@ func copyFile(from, to string) error {
 }
 
 // account of a run in words: what was done to whom, who got how far, and which pieces are rare.
-func (x *experiment) account(r *churnResult) string {
+func (x *experiment) account(r *churnResult, failure error) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s, %s, run %d, attempt %d, busy %.2f\n", r.Client, r.Case, r.Run, r.Attempt, r.Busy)
 	fmt.Fprintf(&b, "started %s, T* %s, victims %v\n", x.start.Format(time.RFC3339Nano), x.churn.bound(), x.victims)
 	if !x.struck.IsZero() {
 		fmt.Fprintf(&b, "struck after %s, %.3f copies had left the origin\n", x.struck.Sub(x.start), float64(x.sent-x.began)/float64(x.holdings.size))
 	}
-	fmt.Fprintf(&b, "incomplete: %s\nerror: %s\n\n", firstLine(r.Incomplete), r.Error)
+	fmt.Fprintf(&b, "incomplete: %s\nerror: %v\n\n", firstLine(r.Incomplete), failure)
 	all, err := x.held()
 	if err != nil {
 		fmt.Fprintf(&b, "holdings: %v\n", err)

@@ -69,7 +69,7 @@ func (c *churn) once(ctx context.Context, d disturbance, e entrant, r *churnResu
 		err = x.measure(ctx, before, r)
 	}
 	if c.keep != "" && (err != nil || r.Incomplete != "") {
-		kept, kerr := x.keep(ctx, c.keep, r, timeline)
+		kept, kerr := x.keep(ctx, c.keep, r, err, timeline)
 		r.Kept, err = kept, errors.Join(err, kerr)
 	}
 	x.halt()
@@ -169,7 +169,7 @@ func (x *experiment) measure(ctx context.Context, before []netns.Qdisc, r *churn
 		r.StruckAt = x.struck.Sub(x.start).Seconds()
 		r.StruckCopy = float64(x.sent-x.began) / float64(r.Size)
 	}
-	var sum, last time.Duration
+	var sum, last, others time.Duration
 	for i, in := range x.peers {
 		if x.excused[i+1] || in.DoneAt().IsZero() {
 			continue
@@ -177,13 +177,16 @@ func (x *experiment) measure(ctx context.Context, before []netns.Qdisc, r *churn
 		took := in.DoneAt().Sub(x.start) - x.away
 		sum += took
 		last = max(last, took)
+		if !slices.Contains(x.victims, i+1) {
+			others = max(others, took)
+		}
 		if err := sameContent(x.source, filepath.Join(x.job(i+1).Dir, contentName)); err != nil {
 			return err
 		}
 	}
 	if r.Complete > 0 && r.Complete == r.Must {
 		r.Makespan, r.Mean = last.Seconds(), sum.Seconds()/float64(r.Complete)
-		r.Ratio = r.Makespan / r.Bound
+		r.Ratio, r.Others = r.Makespan/r.Bound, others.Seconds()
 	}
 	return nil
 }

@@ -21,6 +21,7 @@ type churnVerdict struct {
 	Ratio        float64 `json:"makespan_ratio"`
 	Slowdown     float64 `json:"slowdown"` // median makespan / that of the clean runs; stagger: / its bound
 	Worst        float64 `json:"worst"`    // the slowest run's
+	Others       float64 `json:"others"`   // median slowdown of those that nothing was done to themselves
 	OriginCopies float64 `json:"origin_copies"`
 	Duplicates   float64 `json:"duplicates"`
 	Wasted       float64 `json:"wasted_bytes"`
@@ -63,6 +64,7 @@ func verdictOf(name, client string, results []churnResult) churnVerdict {
 	v.Makespan = medianOf(whole, func(r churnResult) float64 { return r.Makespan })
 	v.Ratio = medianOf(whole, func(r churnResult) float64 { return r.Ratio })
 	v.Slowdown = medianOf(whole, func(r churnResult) float64 { return slowdown(r, results) })
+	v.Others = medianOf(whole, func(r churnResult) float64 { return slower(r.Others, r, results) })
 	v.OriginCopies = medianOf(whole, func(r churnResult) float64 { return r.OriginCopies })
 	v.Duplicates = medianOf(whole, func(r churnResult) float64 { return r.Duplicates })
 	v.Wasted = medianOf(whole, func(r churnResult) float64 { return float64(r.Wasted) })
@@ -96,7 +98,7 @@ func (v *churnVerdict) judge() {
 }
 
 func (c *churn) table(e entrant, verdicts []churnVerdict) string {
-	t := table{head: []string{"case", "complete", "makespan s", "of bound", "slowdown", "worst", "origin copies", "duplicates %",
+	t := table{head: []string{"case", "complete", "makespan s", "of bound", "slowdown", "worst", "of others", "origin copies", "duplicates %",
 		"wasted MiB", "busy", "verdict"}}
 	for _, v := range verdicts {
 		if v.Runs == 0 {
@@ -112,7 +114,7 @@ func (c *churn) table(e entrant, verdicts []churnVerdict) string {
 			duplicates *= 100
 		}
 		t.add(v.Case, fmt.Sprintf("%d of %d", v.Whole, v.Runs), number(v.Makespan, 1), number(v.Ratio, 3), number(v.Slowdown, 3),
-			number(v.Worst, 3), number(v.OriginCopies, 3), number(duplicates, 2), number(wasted, 2), number(v.Busy, 2), v.Verdict)
+			number(v.Worst, 3), number(v.Others, 3), number(v.OriginCopies, 3), number(duplicates, 2), number(wasted, 2), number(v.Busy, 2), v.Verdict)
 	}
 	return fmt.Sprintf("%s: a crowd of %d, %s, uplinks %sbit/s shaped by tbf, T* = %.2f s, disturbed; medians of the runs that count.\n\n%s\n",
 		e.title(), c.leechers, c.size.String()+"iB", c.rate.String(), c.bound().Seconds(), t.String())

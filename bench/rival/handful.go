@@ -45,13 +45,14 @@ func (h handful) Seed(ctx context.Context, j Job) (*Instance, error) {
 	return start(ctx, j, program{name: "seed", args: args, env: quiet, parse: parseHandful})
 }
 
-// Restart seeds what was published before, as after a crash: `seed serve`, which knows it from the state directory.
+// Restart seeds what was published before, as after a crash: `seed serve`, which knows it from the state directory. It is
+// ready when it listens; its content is checked beside that.
 func (h handful) Restart(ctx context.Context, j Job) (*Instance, error) {
 	if err := j.prepare(); err != nil {
 		return nil, err
 	}
 	args := append([]string{h.tools.Seed, "serve"}, h.common(j)...)
-	return start(ctx, j, program{name: "seed", args: args, env: quiet, parse: parseHandful})
+	return start(ctx, j, program{name: "seed", args: args, env: quiet, parse: parseServe})
 }
 
 // Tell asks a node over its control socket.
@@ -119,6 +120,15 @@ func (h handful) common(j Job) []string {
 	return args
 }
 
+// parseServe understands the JSON Lines of `seed serve`.
+func parseServe(line string) (event, bool) {
+	var m struct{ Type string }
+	if err := json.Unmarshal([]byte(line), &m); err == nil && m.Type == "listening" {
+		return event{ready: true}, true
+	}
+	return parseHandful(line)
+}
+
 // parseHandful understands the JSON Lines of seed and fetch.
 func parseHandful(line string) (event, bool) {
 	var m struct {
@@ -128,7 +138,6 @@ func parseHandful(line string) (event, bool) {
 		Message  string
 		Hint     string
 		Code     int
-		State    string
 		Received map[string]int64
 		Wasted   int64
 		Uploaded int64
@@ -139,8 +148,6 @@ func parseHandful(line string) (event, bool) {
 	switch m.Type {
 	case "published":
 		return event{ready: true, link: m.Link, torrent: m.Torrent}, true
-	case "item": // of `seed serve`
-		return event{ready: m.State == "seeding"}, true
 	case "done":
 		s := Stats{Wasted: m.Wasted, Uploaded: m.Uploaded, Received: m.Wasted, Host: m.Received["host"]}
 		for from, n := range m.Received {
