@@ -66,6 +66,7 @@ func churnFlags(args []string, out report) (churnOptions, error) {
 	case o.every <= 0 || o.away < 0 || o.repeats < 0 || o.verbose < 0 || o.verbose > 2:
 		return o, fmt.Errorf("%w: -every more than 0, -away and -repeats at least 0, -verbose 0 to 2", errUsage)
 	}
+	o.originRate = o.rate
 	var err error
 	o.cases, err = chosenCases(cases)
 	return o, err
@@ -100,14 +101,11 @@ func (o churnOptions) few() int { return max(1, o.leechers/8) }
 
 // boundOf a case: T*, but for arrivals one by one, whose uplinks are there only from then on.
 func (o churnOptions) boundOf(d disturbance) time.Duration {
-	if d.name != caseStagger {
-		return o.bound()
+	crowd := o.crowdOptions
+	if d.name == caseStagger {
+		crowd.every = o.every
 	}
-	uplinks, arrivals := make([]int64, o.leechers), make([]time.Duration, o.leechers)
-	for i := range uplinks {
-		uplinks[i], arrivals[i] = int64(o.rate), time.Duration(i)*o.every
-	}
-	return arrivalBound(int64(o.size), int64(o.rate), uplinks, arrivals)
+	return crowd.bound()
 }
 
 // churnResult is one run, as it is printed with --json. Figures below 0 were not measured.
@@ -147,9 +145,6 @@ type churnResult struct {
 	Overloaded   bool    `json:"overloaded"`    // busy above 0.85: it does not count
 	Repeated     bool    `json:"repeated"`      // and was done again
 }
-
-// tooBusy is the share of the machine's time above which a run does not count.
-const tooBusy = 0.85
 
 // counts: the run stands for its case.
 func (r churnResult) counts() bool { return r.Missing == "" && r.Error == "" && !r.Repeated }
@@ -280,7 +275,7 @@ func (c *churn) attempts(ctx context.Context, d disturbance, e entrant, run int,
 		if cause := context.Cause(ctx); cause != nil {
 			return nil, cause
 		}
-		r.Overloaded = r.Busy > tooBusy
+		r.Overloaded = r.Busy > busyLimit
 		r.Repeated = r.Overloaded && attempt <= c.repeats
 		if r.whole() {
 			r.Slowdown = slowdown(r, append(slices.Clone(before), r))

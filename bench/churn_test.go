@@ -8,42 +8,23 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"handful/bench/netns"
 	"handful/bench/rival"
 )
 
-func TestArrivalBound(t *testing.T) {
-	each := func(n int, rate int64) []int64 {
-		u := make([]int64, n)
-		for i := range u {
-			u[i] = rate
-		}
-		return u
+func TestChurnBounds(t *testing.T) {
+	o, err := churnFlags(nil, report{})
+	if err != nil {
+		t.Fatal(err)
 	}
-	every := func(n int, gap time.Duration) []time.Duration {
-		a := make([]time.Duration, n)
-		for i := range a {
-			a[i] = time.Duration(i) * gap
-		}
-		return a
-	}
-	for _, c := range []struct {
-		name     string
-		size, us int64
-		uplinks  []int64
-		arrivals []time.Duration
-		want     float64 // seconds, by hand
-	}{
-		{"all at once", 32 << 20, 10e6, each(16, 10e6), every(16, 0), 26.8435456},
+	for name, want := range map[string]float64{
+		"cable": 26.8435456,
 		// 16 · 268.435456 Mbit = 10 Mbit/s · (17 t − (0+2+…+30) s)
-		{"each 2 s", 32 << 20, 10e6, each(16, 10e6), every(16, 2*time.Second), (16*26.8435456 + 240) / 17},
-		{"the origin is done before the second comes", 1e6, 8e6, each(2, 8e6), []time.Duration{0, 10 * time.Second}, 1},
-		{"order does not matter", 1e6, 8e6, []int64{8e6, 16e6}, []time.Duration{time.Second / 2, 0}, 1},
+		caseStagger: (16*26.8435456 + 240) / 17,
 	} {
-		if got := arrivalBound(c.size, c.us, c.uplinks, c.arrivals).Seconds(); math.Abs(got-c.want) > 1e-6 {
-			t.Errorf("%s: %.7f s, want %.7f", c.name, got, c.want)
+		if got := o.boundOf(disturbance{name: name}).Seconds(); math.Abs(got-want) > 1e-6 {
+			t.Errorf("%s: %.7f s, want %.7f", name, got, want)
 		}
 	}
 }

@@ -46,33 +46,6 @@ func capacityFrom(k int, bits float64, us int64, uplinks []int64, arrivals []tim
 	return now + need/rate
 }
 
-// arrivalBound is the least time in which all uplinks together can carry size bytes to each leecher, when leecher i, with its
-// uplink, comes after arrivals[i]. It is no less than what the last one needs if everybody were there already, nor
-// than what the origin needs to send one copy.
-func arrivalBound(size int64, us int64, uplinks []int64, arrivals []time.Duration) time.Duration {
-	bits := 8 * float64(size)
-	// All together have carried us·t + Σ u_i·(t − a_i), of those with a_i < t, by the time t.
-	all := bits * float64(len(uplinks))
-	order := make([]int, len(uplinks))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(arrivals[a], arrivals[b]) })
-	rate, early := float64(us), 0.0 // carried by t: rate·t − early
-	t := all / rate
-	for _, i := range order {
-		at := arrivals[i].Seconds()
-		if t <= at {
-			break
-		}
-		rate += float64(uplinks[i])
-		early += float64(uplinks[i]) * at
-		t = (all + early) / rate
-	}
-	t = max(t, bits/float64(us))
-	return time.Duration(math.Round(t * float64(time.Second)))
-}
-
 // median of values, the mean of the middle two when their number is even; 0 of none. The slice keeps its order.
 func median[T cmp.Ordered](values []T, middle func(a, b T) T) T {
 	var zero T
