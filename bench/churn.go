@@ -25,6 +25,7 @@ type churnOptions struct {
 	away         time.Duration // that a restarted origin is gone
 	repeats      int           // at most, of a run while the machine was too busy
 	keep         string
+	keepAll      bool
 	verbose      int // of our own programs' logs, when they are kept
 }
 
@@ -50,6 +51,7 @@ func churnFlags(args []string, out report) (churnOptions, error) {
 	flags.IntVar(&o.repeats, "repeats", 2, "how `often` at most a run is done again while the machine is more than 85 % busy")
 	flags.StringVar(&o.dir, "dir", "", "`directory` to work in (default: in memory where possible)")
 	flags.StringVar(&o.keep, "keep", "", "`directory` for the logs and states of all clients of each run that is incomplete or fails")
+	flags.BoolVar(&o.keepAll, "keep-all", false, "with -keep: of every run")
 	flags.IntVar(&o.verbose, "verbose", 1, "`level` of our own programs' logs, with -keep: 0, 1 (fetch -v) or 2 (fetch -vv)")
 	flags.BoolVar(&o.json, "json", false, "print JSON Lines, one a run and at the end one a case")
 	flags.DurationVar(&o.timeout, "timeout", 0, "give a run up after this `time` (default: 6 T* and a minute)")
@@ -193,6 +195,7 @@ func churnMain(ctx context.Context, args []string, out report) (err error) {
 	c := churn{churnOptions: o, out: out, crowd: crowd{crowdOptions: o.crowdOptions, out: out}}
 	c.crowd.dir = o.dir
 	c.liar = entrant{Client: rival.Liar(rival.Tools{Liar: built(o.dir, "liar", more)})}
+	_, c.liar.missing = c.liar.Find(ctx)
 	if err := c.crowd.prepare(ctx); err != nil {
 		return err
 	}
@@ -298,6 +301,9 @@ func (c *churn) one(ctx context.Context, d disturbance, e entrant, r *churnResul
 	switch {
 	case e.missing != nil:
 		r.Missing = e.missing.Error()
+		return
+	case d.name == caseLiar && c.liar.missing != nil:
+		r.Missing = c.liar.missing.Error()
 		return
 	case !e.Can().Trackers:
 		r.Missing = "its leechers do not find each other"

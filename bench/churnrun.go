@@ -68,7 +68,7 @@ func (c *churn) once(ctx context.Context, d disturbance, e entrant, r *churnResu
 	if err == nil {
 		err = x.measure(ctx, before, r)
 	}
-	if c.keep != "" && (err != nil || r.Incomplete != "") {
+	if c.keep != "" && (c.keepAll || err != nil || r.Incomplete != "") {
 		kept, kerr := x.keep(ctx, c.keep, r, err, timeline)
 		r.Kept, err = kept, errors.Join(err, kerr)
 	}
