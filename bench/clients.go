@@ -16,8 +16,9 @@ type entrant struct {
 	missing error
 }
 
-// entrants resolves a comma-separated list of names, or "all", and looks up each. Our own programs are built into dir.
-func entrants(ctx context.Context, names, dir string, out report) ([]entrant, error) {
+// entrants resolves a comma-separated list of names, or "all", and looks up each. Our own programs are
+// built into dir, and more of them, by the names of rival.BuildOptions.Only, for whoever needs them.
+func entrants(ctx context.Context, names, dir string, out report, more ...string) ([]entrant, error) {
 	all := rival.All(rival.Tools{})
 	var known []string
 	for _, c := range all {
@@ -40,6 +41,7 @@ func entrants(ctx context.Context, names, dir string, out report) ([]entrant, er
 			build = append(build, "stock")
 		}
 	}
+	build = append(build, more...)
 	if len(build) > 0 {
 		out.notef("building %s", strings.Join(build, ", "))
 		options := rival.BuildOptions{Only: build}

@@ -3,6 +3,7 @@
 //	go run ./bench hash     how near is hashing to what the machine's cores can do?
 //	go run ./bench pair     one seed, one leecher on loopback: rate, CPU and memory of both ends
 //	go run ./bench crowd    one origin, N leechers at once on slow uplinks: time against the physical limit, copies sent
+//	go run ./bench churn    the same crowd disturbed: who completes, and how much later
 //	go run ./bench packages the Debian packages that the rivals are in
 //
 // Results are a table on standard output, or with --json one JSON object a line; what it is doing goes to standard error. A rival
@@ -46,6 +47,28 @@
 // (rival.PeerList); time runs from there. The clients' start is not counted. Multicast does not pass the bridge, so
 // nobody is found earlier. Every copy is compared with the source, and a run in which a client counts bytes as from its
 // own machine is invalid.
+//
+// # A disturbed crowd
+//
+// bench churn makes a crowd on shaped links and does one thing to it, at a share of T* after the start ("half": T*/2). Complete
+// must be who stays and who joins. The slowdown is the last completion of these against the median of the clean runs of the
+// same client in the same measurement; leechers that come one by one are compared with their bound instead.
+//
+//	clean            nothing
+//	stagger          a leecher comes each 2 s
+//	delegate-killed  at half, kill -9 of the leecher that alone holds most pieces: what it was given and has not passed on
+//	cable            at half, that leecher's cable is pulled out of the switch: silence, no reset
+//	liar             one leecher is bench/liar, which claims every piece and corrupts one block in four
+//	slow             one leecher's uplink has 1 % of the rate
+//	throttled        one leecher limits itself to sending 1 % of the rate
+//	origin-killed    kill -9 of the origin as soon as each piece lies whole at some leecher
+//	origin-restart   at half, kill -9 of the origin; after 3 s, which are subtracted, it is started again where it was: ours by
+//	                 seed serve, others as before
+//	churn            at a quarter an eighth of the leechers is killed, at half as many join
+//
+// What a client holds is read from its files: the first and last 8 bytes of each block are compared with the source. So it
+// is the same for all clients, and no client's word is taken for it. In slow, the acknowledgements of TCP alone fill the uplink
+// about as long as T* lasts (one of 66 bytes for each 5800 of payload: 1.1 % of it), which is why there is throttled beside it.
 //
 // Exit codes: 0 measured, 1 something failed, 2 usage, 130 and 143 ended by a signal. Namespaces, programs and files are
 // removed in all of them; what a killed run leaves is removed by the next.

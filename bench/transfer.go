@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -31,6 +32,7 @@ type transfer struct {
 	env     []string        // added to the environment of our own programs
 	every   time.Duration   // a leecher comes each time this has passed, the first at once; 0 = all at once
 	guests  map[int]entrant // leechers (by client, from 1) of another kind than client
+	late    int             // clients, the field's last, that join meanwhile: nobody waits for them
 
 	list    *rival.PeerList
 	seed    *rival.Instance
@@ -47,7 +49,7 @@ func (t *transfer) openSeed(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("listen for announces: %w", err)
 	}
-	if t.list, err = rival.NewArrivals(listener, t.field.clients[0], t.field.clients[1:], t.every); err != nil {
+	if t.list, err = rival.NewArrivals(listener, t.field.clients[0], t.crowd(), t.every); err != nil {
 		listener.Close()
 		return err
 	}
@@ -67,7 +69,7 @@ func (t *transfer) release(ctx context.Context) error {
 		return t.releaseEach(ctx, within)
 	}
 	t.machine, t.start = readMachineTime(), time.Now()
-	for i := range t.field.clients[1:] {
+	for i := range t.crowd() {
 		if err := t.leech(ctx, i+1); err != nil {
 			return err
 		}
@@ -90,7 +92,7 @@ const headStart = 1500 * time.Millisecond
 func (t *transfer) releaseEach(ctx, within context.Context) error {
 	t.machine, t.start = readMachineTime(), time.Now()
 	early := headStart
-	for i := range t.field.clients[1:] {
+	for i := range t.crowd() {
 		if i > 0 {
 			select {
 			case <-time.After(time.Until(t.start.Add(time.Duration(i)*t.every - early))):
@@ -114,6 +116,18 @@ func (t *transfer) releaseEach(ctx, within context.Context) error {
 		}
 	}
 	return nil
+}
+
+// crowd are the addresses of the leechers that are there from the start.
+func (t *transfer) crowd() []netip.AddrPort { return t.field.clients[1 : len(t.field.clients)-t.late] }
+
+// join starts the next of those that come late, which is told of everybody.
+func (t *transfer) join(ctx context.Context) error {
+	i := len(t.peers) + 1
+	if err := t.list.Admit(t.field.clients[i]); err != nil {
+		return err
+	}
+	return t.leech(ctx, i)
 }
 
 // leech starts client i.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"os/exec"
 	"slices"
 	"strconv"
@@ -238,6 +239,49 @@ func TestLeftoversOfDeadRunsAreRemoved(t *testing.T) {
 	}
 	if err := Do(n.Switch(), func() error { return nil }); err != nil {
 		t.Errorf("a living run's namespace is gone: %v", err)
+	}
+}
+
+func TestUnpluggedHostIsSilent(t *testing.T) {
+	n := network(t)
+	b := bridge(t, n, "10.88.0.1/16", false)
+	one, two := host(t, b, "10.88.0.2/16", 0), host(t, b, "10.88.0.3/16", 0)
+	l, err := Listen(two.Namespace(), netip.AddrPortFrom(two.Addr(), 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	out, err := Dial(t.Context(), one.Namespace(), netip.MustParseAddrPort(l.Addr().String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	in, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	if err := two.Unplug(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := out.Write([]byte("hello")); err != nil {
+		t.Errorf("the sender was told: %v", err)
+	}
+	if err := in.SetReadDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	if k, err := in.Read(make([]byte, 16)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("read %d bytes, %v; want silence", k, err)
+	}
+	if c, err := two.Counters(); err != nil || c.TxBytes == 0 { // it can still be read
+		t.Errorf("counters %+v, %v", c, err)
+	}
+	lone, err := n.Lone(t.Context(), netip.MustParsePrefix("10.88.0.9/32"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := lone.Unplug(t.Context()); err == nil {
+		t.Error("a host without a cable was unplugged")
 	}
 }
 

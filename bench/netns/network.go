@@ -43,6 +43,7 @@ type Host struct {
 	net       *Network
 	namespace string
 	device    string // "eth0", or "lo" for a lone host
+	port      string // the other end of its link, in the switch; "" for a lone host
 	addr      netip.Addr
 	shaped    bool
 }
@@ -125,7 +126,7 @@ func (b *Bridge) Host(ctx context.Context, o HostOptions) (*Host, error) {
 	if err := run(ctx, strings.Join(batch, "\n"), "ip", "-n", ns, "-batch", "-"); err != nil {
 		return nil, err
 	}
-	h := &Host{net: n, namespace: ns, device: "eth0", addr: o.Addr.Addr(), shaped: o.Up.Rate > 0}
+	h := &Host{net: n, namespace: ns, device: "eth0", port: port, addr: o.Addr.Addr(), shaped: o.Up.Rate > 0}
 	if err := shape(ctx, ns, "eth0", o.Up); err != nil {
 		return nil, err
 	}
@@ -226,6 +227,14 @@ func (h *Host) Namespace() string { return h.namespace }
 
 // Addr is the host's (first) address.
 func (h *Host) Addr() netip.Addr { return h.addr }
+
+// Unplug pulls the host's cable out of the switch: from then on nothing passes in either direction, and nobody is told.
+func (h *Host) Unplug(ctx context.Context) error {
+	if h.port == "" {
+		return fmt.Errorf("host %s hangs on no switch", h.namespace)
+	}
+	return run(ctx, "", "ip", "-n", h.net.Switch(), "link", "set", h.port, "down")
+}
 
 // Counters of the host's device.
 func (h *Host) Counters() (Counters, error) { return deviceCounters(h.namespace, h.device) }

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os/exec"
 	"path/filepath"
 	"strconv"
+	"time"
 )
 
 type handful struct{ tools Tools }
@@ -41,6 +43,32 @@ func (h handful) Seed(ctx context.Context, j Job) (*Instance, error) {
 		args = append(args, "--piece-length", strconv.FormatInt(j.PieceLength, 10))
 	}
 	return start(ctx, j, program{name: "seed", args: args, env: quiet, parse: parseHandful})
+}
+
+// Restart seeds what was published before, as after a crash: `seed serve`, which knows it from the state directory. It is
+// ready when it listens; its content is checked beside that.
+func (h handful) Restart(ctx context.Context, j Job) (*Instance, error) {
+	if err := j.prepare(); err != nil {
+		return nil, err
+	}
+	args := append([]string{h.tools.Seed, "serve"}, h.common(j)...)
+	return start(ctx, j, program{name: "seed", args: args, env: quiet, parse: parseServe})
+}
+
+// Tell asks a node over its control socket.
+func (h handful) Tell(ctx context.Context, j Job, seed bool) []byte {
+	tool := h.tools.Fetch
+	if seed {
+		tool = h.tools.Seed
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, tool, "status", "--json", "--state-dir", filepath.Join(j.Work, "state"))
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		out = fmt.Appendf(out, "status: %v\n", err)
+	}
+	return out
 }
 
 func (h handful) Leech(ctx context.Context, j Job) (*Instance, error) {
@@ -90,6 +118,15 @@ func (h handful) common(j Job) []string {
 		args = append(args, "--limit-down", strconv.FormatInt(j.DownLimit, 10))
 	}
 	return args
+}
+
+// parseServe understands the JSON Lines of `seed serve`.
+func parseServe(line string) (event, bool) {
+	var m struct{ Type string }
+	if err := json.Unmarshal([]byte(line), &m); err == nil && m.Type == "listening" {
+		return event{ready: true}, true
+	}
+	return parseHandful(line)
 }
 
 // parseHandful understands the JSON Lines of seed and fetch.

@@ -78,7 +78,8 @@ type program struct {
 
 // start runs p in the job's namespace. Both outputs go to Work/log as well.
 func start(ctx context.Context, j Job, p program) (*Instance, error) {
-	log, err := os.Create(filepath.Join(j.Work, "log"))
+	// A program that is started again in the same place goes on in the same log.
+	log, err := os.OpenFile(filepath.Join(j.Work, "log"), os.O_APPEND|os.O_WRONLY|os.O_CREATE, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", p.name, err)
 	}
@@ -235,6 +236,17 @@ func (in *Instance) Stop() {
 func (in *Instance) Kill() {
 	killGroup(in.cmd)
 	<-in.exited
+}
+
+// Abort ends the program by the signal upon which a Go program writes to its log what each goroutine does, and waits until
+// it is gone; by force if it does not obey.
+func (in *Instance) Abort() {
+	abortProcess(in.cmd.Process)
+	select {
+	case <-in.exited:
+	case <-time.After(5 * time.Second):
+		in.Kill()
+	}
 }
 
 // DoneAt is when it was complete; zero before.

@@ -21,6 +21,9 @@ func ownGroup(cmd *exec.Cmd) {
 // killGroup ends the program and all it started. The group's number stays taken as long as one of them lives.
 func killGroup(cmd *exec.Cmd) { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 
+// abortProcess makes a Go program write what each goroutine does, and end.
+func abortProcess(p *os.Process) { _ = p.Signal(syscall.SIGQUIT) }
+
 // makePipe makes a named pipe and opens it for both ends, so that it never reports an end while writers come and go.
 func makePipe(path string) (*os.File, error) {
 	if err := os.Remove(path); err != nil && !os.IsNotExist(err) {

@@ -33,6 +33,16 @@ type Client interface {
 	Leech(ctx context.Context, j Job) (*Instance, error)
 }
 
+// A Restarter is a Client whose seed is started again by other means than Seed, with the Work that the ended one left.
+type Restarter interface {
+	Restart(ctx context.Context, j Job) (*Instance, error)
+}
+
+// A Teller is a Client of which a running instance can be asked what it is doing, in words or JSON for a reader.
+type Teller interface {
+	Tell(ctx context.Context, j Job, seed bool) []byte
+}
+
 // Abilities are what clients differ in.
 type Abilities struct {
 	Peers    bool // obeys Job.Peers; otherwise it learns of peers from trackers alone
@@ -83,7 +93,7 @@ type Job struct {
 }
 
 // Tools are the programs of this project, as built by Build.
-type Tools struct{ Seed, Fetch, Stock string }
+type Tools struct{ Seed, Fetch, Stock, Liar string }
 
 // All clients, ours first.
 func All(t Tools) []Client {
@@ -92,7 +102,7 @@ func All(t Tools) []Client {
 	}
 }
 
-// BuildOptions: Only names the programs to build ("seed", "fetch", "stock"; empty = all), Env is added to the
+// BuildOptions: Only names the programs to build ("seed", "fetch", "stock", "liar"; empty = all), Env is added to the
 // environment of the go command.
 type BuildOptions struct{ Only, Env []string }
 
@@ -108,6 +118,7 @@ func Build(ctx context.Context, dir string, o BuildOptions) (Tools, error) {
 		{"seed", "handful/cmd/seed", &t.Seed},
 		{"fetch", "handful/cmd/fetch", &t.Fetch},
 		{"stock", "handful/bench/stock", &t.Stock},
+		{"liar", "handful/bench/liar", &t.Liar},
 	} {
 		if len(o.Only) > 0 && !slices.Contains(o.Only, b.name) {
 			continue

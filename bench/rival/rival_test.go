@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -336,5 +337,55 @@ func TestPeerListLetsArrivalsInByTurn(t *testing.T) {
 	again, err := announce(t.Context(), list.URL(), 103)
 	if err != nil || len(again) != 3 {
 		t.Errorf("the first, when all are there, was told of %v, %v", again, err)
+	}
+}
+
+func TestPeerListAdmitsOneMore(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := func(i int) netip.AddrPort {
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), uint16(100+i))
+	}
+	list, err := NewPeerList(l, at(0), []netip.AddrPort{at(1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer list.Close()
+	told := func(i int) []netip.AddrPort {
+		got, err := announce(t.Context(), list.URL(), 100+i)
+		if err != nil {
+			t.Fatal(err)
+		}
+		slices.SortFunc(got, netip.AddrPort.Compare)
+		return got
+	}
+	if got := told(1); !slices.Equal(got, []netip.AddrPort{at(0)}) {
+		t.Errorf("the first was told of %v", got)
+	}
+	if got := told(2); len(got) != 0 {
+		t.Errorf("a stranger was told of %v", got)
+	}
+	if err := list.Admit(at(2)); err != nil {
+		t.Fatal(err)
+	}
+	if got := told(2); !slices.Equal(got, []netip.AddrPort{at(0), at(1)}) {
+		t.Errorf("the newcomer was told of %v", got)
+	}
+	if got := told(1); !slices.Equal(got, []netip.AddrPort{at(0), at(2)}) {
+		t.Errorf("the first was then told of %v", got)
+	}
+	for _, twice := range []int{0, 1, 2} {
+		if err := list.Admit(at(twice)); err == nil {
+			t.Errorf("%d was let in twice", twice)
+		}
+	}
+	if got := told(0); len(got) != 0 {
+		t.Errorf("the seed was told of %v", got)
+	}
+	list.TellSeed()
+	if got := told(0); !slices.Equal(got, []netip.AddrPort{at(1), at(2)}) {
+		t.Errorf("the restarted seed was told of %v", got)
 	}
 }

@@ -15,6 +15,7 @@ type Torrent struct {
 	Name     string
 	Files    [][]string // paths below Name; one empty path for a single file
 	Length   int64
+	Piece    int64 // piece length
 	Magnet   string
 	InfoHash string // hex, v1
 }
@@ -50,7 +51,7 @@ func ReadTorrent(path string) (Torrent, error) {
 	if err != nil {
 		return Torrent{}, fmt.Errorf("read torrent %s: %w", path, err)
 	}
-	t := Torrent{Name: info.Name, Length: info.TotalLength()}
+	t := Torrent{Name: info.Name, Length: info.TotalLength(), Piece: info.PieceLength}
 	for _, f := range info.UpvertedFiles() {
 		t.Files = append(t.Files, f.Path)
 	}

@@ -21,21 +21,24 @@ import (
 //
 // NewArrivals makes one that lets leechers in one after the other: each is told of the seed and of those that came before it.
 //
+// Admit lets in one more while the others are at it. TellSeed is for a seed that was started again.
+//
 // A leecher is known by the port that it announces, so all ports must differ.
 type PeerList struct {
-	seed     netip.AddrPort
-	leechers map[uint16]netip.AddrPort
-	turn     map[uint16]time.Duration // when a leecher may come in, after start
-	first    uint16                   // the leecher whose turn is first
-	every    time.Duration            // between two turns; 0 = all come in together
-	url      string
-	server   *http.Server
-	start    chan struct{} // closed when all leechers have announced, or the first of those that come one by one
+	seed   netip.AddrPort
+	turn   map[uint16]time.Duration // when a leecher may come in, after start
+	first  uint16                   // the leecher whose turn is first
+	every  time.Duration            // between two turns; 0 = all come in together
+	url    string
+	server *http.Server
+	start  chan struct{} // closed when all leechers have announced, or the first of those that come one by one
 
-	mu      sync.Mutex      // guards what follows
-	missing map[uint16]bool // leechers that have not announced yet
-	present map[uint16]bool // leechers that were let in
-	at      time.Time       // of start
+	mu       sync.Mutex // guards what follows
+	leechers map[uint16]netip.AddrPort
+	tellSeed bool
+	missing  map[uint16]bool // leechers that have not announced yet
+	present  map[uint16]bool // leechers that were let in
+	at       time.Time       // of start
 }
 
 // NewPeerList serves on l until Close. Without leechers it answers at once.
@@ -69,6 +72,25 @@ func NewArrivals(l net.Listener, seed netip.AddrPort, leechers []netip.AddrPort,
 	p.server = &http.Server{Handler: p, ReadHeaderTimeout: 10 * time.Second}
 	go p.server.Serve(l) // ends with Close
 	return p, nil
+}
+
+// Admit adds a leecher that nobody waits for. From now on it is in the answers to others; it is told itself of everybody.
+func (p *PeerList) Admit(a netip.AddrPort) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, twice := p.leechers[a.Port()]; twice || a.Port() == p.seed.Port() {
+		return fmt.Errorf("peer list: two peers with port %d", a.Port())
+	}
+	p.leechers[a.Port()] = a
+	return nil
+}
+
+// TellSeed answers the seed's announces with the leechers from now on, as a tracker does that hears of a seed which knows
+// nobody any more.
+func (p *PeerList) TellSeed() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.tellSeed = true
 }
 
 // URL to announce to.
@@ -106,7 +128,13 @@ func (p *PeerList) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	own := uint16(port)
 	var peers []byte
-	if _, ok := p.leechers[own]; ok {
+	p.mu.Lock()
+	_, leecher := p.leechers[own]
+	seed := own == p.seed.Port() && p.tellSeed
+	p.mu.Unlock()
+	if seed {
+		peers = p.others(own)
+	} else if leecher {
 		p.arrived(own)
 		if !p.admitted(r.Context(), own) {
 			return
@@ -162,7 +190,10 @@ func (p *PeerList) admitted(ctx context.Context, port uint16) bool {
 func (p *PeerList) others(own uint16) []byte {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	out := compact(nil, p.seed)
+	var out []byte
+	if own != p.seed.Port() {
+		out = compact(out, p.seed)
+	}
 	for port, a := range p.leechers {
 		if port != own && (p.every == 0 || p.present[port]) {
 			out = compact(out, a)
