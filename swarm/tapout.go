@@ -14,7 +14,11 @@ const haveHold = time.Second
 
 // maxQueued is how many bytes of blocks one connection lets wait before it makes
 // the engine wait.
-const maxQueued = 256 << 10
+const maxQueued = 512 << 10
+
+// maxRun is how many bytes of one piece leave in a row: a peer can pass on a whole
+// piece, and nothing of many parts.
+const maxRun = 128 << 10
 
 // outgoing is what the node decides about a connection's own messages. The
 // functions are called under the tap's lock, and the engine's: they look something
@@ -39,6 +43,8 @@ type outbound struct {
 
 	queue     []waiting // blocks that wait for a turn
 	queued    int       // their bytes
+	current   uint32    // piece of the last block that left
+	run       int       // bytes of it that left in a row
 	scheduled bool      // the uplink knows that there are some
 
 	held      []int // pieces whose Have is held
@@ -364,11 +370,16 @@ func (t *tap) send(size int) {
 	t.mu.Lock()
 	out := t.ctl
 	t.ctl = nil
-	payload, next := 0, 0
+	payload, next, more := 0, 0, false
 	if len(t.queue) > 0 {
-		w := t.queue[0]
-		t.queue = slices.Delete(t.queue, 0, 1)
+		i := max(0, t.ofPiece())
+		w := t.queue[i]
+		t.queue = slices.Delete(t.queue, i, i+1)
 		t.queued -= len(w.raw)
+		if w.key.piece != t.current {
+			t.current, t.run = w.key.piece, 0
+		}
+		t.run += len(w.raw)
 		payload = content(w.raw)
 		if len(out) == 0 {
 			out = w.raw
@@ -378,6 +389,7 @@ func (t *tap) send(size int) {
 	}
 	if len(t.queue) > 0 {
 		next = len(t.queue[0].raw)
+		more = t.run < maxRun && t.ofPiece() >= 0
 	} else {
 		t.scheduled = false
 	}
@@ -389,7 +401,13 @@ func (t *tap) send(size int) {
 	}
 	t.writing.Unlock()
 	t.passed(payload, err)
-	t.up.took(&t.lease, size, size-payload, next)
+	t.up.took(&t.lease, size, size-payload, next, more)
+}
+
+// ofPiece finds a waiting block of the piece that is being sent; -1 if there is none.
+// The engine answers requests in random order.
+func (t *tap) ofPiece() int {
+	return slices.IndexFunc(t.queue, func(w waiting) bool { return w.key.piece == t.current })
 }
 
 // say sends added messages as soon as nobody else writes, behind a message of which

@@ -157,8 +157,8 @@ func (u *uplink) wrote(l *lease, size int) {
 }
 
 // took ends a turn of size bytes, of which spared were not needed. next is the size
-// of the block that waits then, 0 if none does.
-func (u *uplink) took(l *lease, size, spared, next int) {
+// of the block that waits then, 0 if none does; more says that it goes before others'.
+func (u *uplink) took(l *lease, size, spared, next int, more bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	l.busy -= size
@@ -166,6 +166,10 @@ func (u *uplink) took(l *lease, size, spared, next int) {
 	u.lanes[l.flow.class()].limit.take(-spared)
 	if next > 0 && l.lane == nil && !l.closed {
 		u.queue(l, next)
+		if n := len(l.lane.turns); more {
+			copy(l.lane.turns[1:], l.lane.turns[:n-1])
+			l.lane.turns[0] = l
+		}
 	}
 	u.dispatch()
 }

@@ -86,7 +86,7 @@ func (f *fake) turn(size int) {
 	if f.left == 0 {
 		next = 0
 	}
-	go f.up.took(&f.lease, size, 13, next)
+	go f.up.took(&f.lease, size, 13, next, false)
 }
 
 // count returns what was sent, in blocks and bytes. Turns are given under the
