@@ -1,5 +1,11 @@
 package policy
 
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
 // Classes of leechers; a better one is served alone as long as it has somebody who
 // keeps up.
 const (
@@ -54,12 +60,14 @@ func classOf(q *leecher, nearFirst bool, r *round) int {
 	return farMember
 }
 
-// shortest returns the leecher of a class with the shortest queue that may be granted
-// one more piece. Who has had its turn waits until the others have had theirs. It sets
-// waiting if there is somebody who lacks pieces and keeps up, but has no room now.
+// shortest returns the leecher of a class that will soonest have passed on what it
+// was granted, of those who may be granted one more piece. Who has had its turn waits
+// until the others have had theirs. It sets waiting if there is somebody who lacks
+// pieces and keeps up, but has no room now.
 func (g *Grants) shortest(r *round, tried map[*leecher]bool, waiting *bool, in func(*leecher) bool) *leecher {
 	var best, newest *leecher
-	bestLoad, others := 0, false
+	bestTime, others := 0.0, false
+	usual := g.usualSpeed()
 	for _, q := range g.order {
 		if !q.ring || q.count >= g.cfg.Pieces || tried[q] || !in(q) || q.lagging(r) {
 			continue
@@ -75,9 +83,9 @@ func (g *Grants) shortest(r *round, tried map[*leecher]bool, waiting *bool, in f
 			}
 			continue
 		}
-		load := g.load(q)
-		if best == nil || load < bestLoad || load == bestLoad && q.open < best.open {
-			best, bestLoad = q, load
+		t := float64(g.weigh(q)) / cmp.Or(q.speed, usual, 1)
+		if best == nil || t < bestTime || t == bestTime && q.open < best.open {
+			best, bestTime = q, t
 		}
 	}
 	if best == nil {
@@ -87,17 +95,65 @@ func (g *Grants) shortest(r *round, tried map[*leecher]bool, waiting *bool, in f
 	return best
 }
 
-// load is how many copies of granted pieces the leecher has left to pass on.
-func (g *Grants) load(q *leecher) (load int) {
+// weigh counts the copies of granted pieces that a leecher has left to pass on.
+func (g *Grants) weigh(q *leecher) (load int) {
 	kept := q.given[:0]
 	for _, piece := range q.given {
-		if left := len(g.order) - g.spread[piece]; left > 0 {
+		if left := len(g.order) - g.spread[piece]; left > 0 && g.owners[piece] == q {
 			load += left
 			kept = append(kept, piece)
 		}
 	}
 	q.given = kept
 	return load
+}
+
+// usualSpeed is the mean of what is known.
+func (g *Grants) usualSpeed() float64 {
+	sum, n := 0.0, 0
+	for _, q := range g.order {
+		if q.speed > 0 {
+			sum, n = sum+q.speed, n+1
+		}
+	}
+	if n == 0 {
+		return 0
+	}
+	return sum / float64(n)
+}
+
+// meter measures once a second how fast leechers pass on what they were granted, and
+// takes from the slowest what nobody else has: others waited for it in vain.
+func (g *Grants) meter(now time.Duration) {
+	dt := (now - g.metered).Seconds()
+	if dt < meterSpan.Seconds() {
+		return
+	}
+	g.metered = now
+	top := 0.0
+	for _, q := range g.order {
+		was := q.load
+		if q.load = g.weigh(q); q.load > 0 && was == 0 {
+			q.loaded = now
+		}
+		// With nothing to pass on it shows nothing of its speed.
+		if was > 0 && (q.load > 0 || q.passed > 0) {
+			q.speed += meterWeight * (float64(q.passed)/dt - q.speed)
+			q.speed = max(q.speed, 1e-3)
+		}
+		q.passed = 0
+		top = max(top, q.speed)
+	}
+	for _, q := range g.order {
+		if q.load == 0 || now-q.loaded < slowAfter || q.speed*slowShare >= top {
+			continue
+		}
+		for _, piece := range q.given {
+			if g.spread[piece] <= 1 && g.copies[piece] <= 1 && !g.flying(piece) && !slices.Contains(g.rescued, piece) {
+				g.rescued = append(g.rescued, piece)
+			}
+		}
+	}
 }
 
 // pieceFor returns the next piece that nobody has and this leecher may be given. When
@@ -111,6 +167,12 @@ func (g *Grants) pieceFor(q *leecher) (int, bool) {
 		}
 		g.pending = append(g.pending[:i], g.pending[i+1:]...)
 		return piece, true
+	}
+	for i, piece := range g.rescued {
+		if !q.have.Has(piece) && g.owners[piece] != q {
+			g.rescued = slices.Delete(g.rescued, i, i+1)
+			return piece, true
+		}
 	}
 	if q.member {
 		return 0, false

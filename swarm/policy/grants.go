@@ -27,6 +27,10 @@ const (
 	minLate        = 2 * time.Second         // before an unanswered grant holds up nobody else
 	minGrantLife   = 10 * time.Second        // before it is given to another
 	foreignStall   = 5 * time.Second         // without a piece, before a foreign leecher is served beside members
+	meterSpan      = time.Second             // between measurements of how fast leechers pass things on
+	meterWeight    = 0.4                     // of the newest
+	slowAfter      = 3 * time.Second         // of measurements before anybody is called slow
+	slowShare      = 8                       // slow is who has less than one in so many of the fastest one's speed
 	nearShare      = 8                       // near leechers go first if they are at least one in so many
 )
 
@@ -57,8 +61,11 @@ type Grants struct {
 	order   []*leecher // in order of arrival, so that nothing depends on map order
 	ring    int        // members of the ring
 	flights []flight   // granted and not yet heard of, oldest first
+	owners  []*leecher // by piece: whom it was last granted to
 	pending []int      // pieces to hand out, next one last
-	hungry  []Grant    // what leechers asked for, oldest first
+	rescued []int      // pieces to hand out once more, though somebody has them
+	metered time.Duration
+	hungry  []Grant // what leechers asked for, oldest first
 }
 
 type flight struct {
@@ -82,6 +89,13 @@ type leecher struct {
 	served   bool          // any ever did
 	began    time.Duration // its turn
 	progress time.Duration // when it last had a new piece, or joined
+
+	load    int           // copies of granted pieces that it has left to pass on
+	loaded  time.Duration // since when it has had any
+	passed  int           // copies that it passed on since the last measurement
+	speed   float64       // the same a second, smoothed; 0: not known
+	doubted bool          // what it claims to have counts for nothing
+	doubts  map[Peer]bool // who could not get from it what it claims to have
 }
 
 // NewGrants returns the account of a torrent that nobody has joined.
@@ -96,6 +110,7 @@ func NewGrants(cfg Config) *Grants {
 		cfg:    cfg,
 		spread: make([]int, cfg.Pieces),
 		copies: make([]int, cfg.Pieces),
+		owners: make([]*leecher, cfg.Pieces),
 		peers:  make(map[Peer]*leecher),
 	}
 	g.pending = slices.Clone(cfg.Order)
@@ -109,6 +124,9 @@ func (g *Grants) Join(p Peer, l Leecher, now time.Duration) {
 	q := &leecher{peer: p, member: l.Member, near: l.Near, group: l.Group, have: NewSet(g.cfg.Pieces), progress: now}
 	g.peers[p] = q
 	g.order = append(g.order, q)
+	// A foreign peer that comes with everything may be a seed, and may be a liar: nobody
+	// waits for it.
+	q.doubted = !l.Member && l.Have.Count() >= g.cfg.Pieces
 	for i := range g.cfg.Pieces {
 		if l.Have.Has(i) {
 			g.Have(p, i, now)
@@ -157,7 +175,12 @@ func (g *Grants) Have(p Peer, piece int, now time.Duration) {
 	q.have.Add(piece)
 	q.count++
 	q.progress = now
-	g.spread[piece]++
+	if !q.doubted {
+		g.spread[piece]++
+	}
+	if o := g.owners[piece]; o != nil && o != q {
+		o.passed++
+	}
 	g.land(func(f flight) bool { return f.Peer == p && f.Piece == piece })
 	if q.count == g.cfg.Pieces && q.ring {
 		// It has its place until somebody else is needed.
@@ -204,10 +227,16 @@ func (g *Grants) Leave(p Peer) {
 	g.order = slices.DeleteFunc(g.order, func(o *leecher) bool { return o == q })
 	g.hungry = slices.DeleteFunc(g.hungry, func(h Grant) bool { return h.Peer == p })
 	for i := range g.cfg.Pieces {
-		if q.have.Has(i) {
+		if q.have.Has(i) && !q.doubted {
 			g.spread[i]--
 			g.again(i, true)
 		}
+		if g.owners[i] == q {
+			g.owners[i] = nil
+		}
+	}
+	for _, o := range g.order {
+		delete(o.doubts, p)
 	}
 	if q.ring {
 		g.ring--
@@ -255,6 +284,31 @@ func (g *Grants) Hungry(p Peer, pieces []int) {
 	for _, i := range pieces[:min(len(pieces), maxHungry)] {
 		if i >= 0 && i < g.cfg.Pieces && !q.have.Has(i) {
 			g.hungry = append(g.hungry, Grant{Peer: p, Piece: i})
+			g.doubt(q, i)
+		}
+	}
+}
+
+// doubt notes that somebody cannot get a piece from those who claim to have it. When
+// two say so of one peer, its claims count no more, and what it alone claims to have
+// is handed out.
+func (g *Grants) doubt(asker *leecher, piece int) {
+	for _, q := range g.order {
+		if q.doubted || !q.have.Has(piece) {
+			continue
+		}
+		if q.doubts == nil {
+			q.doubts = make(map[Peer]bool)
+		}
+		if q.doubts[asker.peer] = true; len(q.doubts) < 2 {
+			continue
+		}
+		q.doubted = true
+		for i := range g.cfg.Pieces {
+			if q.have.Has(i) {
+				g.spread[i]--
+				g.again(i, false)
+			}
 		}
 	}
 }
@@ -289,6 +343,7 @@ func (g *Grants) Granted(p Peer, piece int) bool {
 func (g *Grants) Next(now time.Duration, rate float64) (out []Grant) {
 	r := g.round(now, rate)
 	g.expire(now, r.life)
+	g.meter(now)
 	for r.room > 0 {
 		grant, ok := g.feed(&r)
 		if !ok {
@@ -393,6 +448,7 @@ func (g *Grants) give(grant Grant, r *round) Grant {
 	}
 	q.open++
 	q.given = append(q.given, grant.Piece)
+	g.owners[grant.Piece] = q
 	g.copies[grant.Piece]++
 	g.flights = append(g.flights, flight{Grant: grant, since: r.now})
 	r.room--

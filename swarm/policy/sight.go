@@ -328,7 +328,11 @@ func (s *Sight) consider(h *sight, piece int, now time.Duration) {
 		if s.eligible(h.tier, piece, now) != Unseen {
 			s.show(h, piece, Open, now)
 		}
-	case h.open < h.limit() && !s.viewed.Has(piece):
+	case s.viewed.Has(piece):
+		if o := s.holders[s.pieces[piece].at]; o != nil && o.late && !h.late && s.pieces[piece].views < turns {
+			s.show(h, piece, Spill, now)
+		}
+	case h.open < h.limit():
 		if why := s.eligible(h.tier, piece, now); why != Unseen {
 			s.show(h, piece, why, now)
 		}
