@@ -23,6 +23,7 @@ const usage = `usage: bench QUESTION [flags]
   hash      hashing a tree for publishing, against SHA-1 + SHA-256 in memory on all cores
   pair      one seed, one leecher on loopback: rate, CPU seconds per GiB, memory
   crowd     one origin, N leechers at once: makespan / T*, origin copies, duplicates
+  sim       the policy in a simulated swarm of thousands: copies, makespan / bound, who is served
   packages  print the Debian packages that hold the rivals, on one line
 
 bench QUESTION -h lists its flags. Results go to standard output, with --json as JSON Lines.
@@ -88,6 +89,8 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 		return pairMain(ctx, rest, out)
 	case "crowd":
 		return crowdMain(ctx, rest, out)
+	case "sim":
+		return simMain(ctx, rest, out)
 	case "packages":
 		fmt.Fprintln(stdout, strings.Join(Packages, " "))
 		return nil
@@ -95,7 +98,7 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 		fmt.Fprint(stdout, usage)
 		return nil
 	default:
-		return fmt.Errorf("%w: no question %q; there are hash, pair, crowd and packages", errUsage, question)
+		return fmt.Errorf("%w: no question %q; there are hash, pair, crowd, sim and packages", errUsage, question)
 	}
 }
 
