@@ -63,9 +63,12 @@ type Sight struct {
 	holders  map[Peer]*sight // by peer
 	order    []*sight        // in order of arrival, so that nothing depends on map order
 	hold     [tiers][]uint16 // by tier and piece: members that have it
+	near     [tiers]Set      // by tier: pieces that a member has that is nearer than it
 	pieces   []sighting
 	nearer   [tiers][]Key // by tier: incomplete members that are nearer than it
-	latency  float64      // seconds from showing a piece to having it, smoothed
+	spare    []Key
+	ranks    [tiers][]int32 // by tier and piece: this node's turn among them, plus 1; 0: not drawn since they last changed
+	latency  float64        // seconds from showing a piece to having it, smoothed
 	useful   time.Duration
 	stalled  bool          // everything is shown, until something comes
 	asked    time.Duration // when Hungry last named anything
@@ -99,6 +102,7 @@ type sighting struct {
 	got     time.Duration // when this node had it
 	at      Peer          // whom it was last shown at
 	views   uint8         // members it is shown at
+	shows   uint16        // peers of any role it is shown at
 	reason  Reason
 	claimed bool
 }
@@ -116,6 +120,7 @@ func NewSight(cfg SightConfig) *Sight {
 	}
 	for t := range s.hold {
 		s.hold[t] = make([]uint16, cfg.Pieces)
+		s.near[t] = NewSet(cfg.Pieces)
 	}
 	return s
 }
@@ -158,8 +163,26 @@ func (s *Sight) tally(h *sight, d int) {
 	if h.role != Member || h.late {
 		return
 	}
-	for i := next(h.has, s.none, s.none, 0); i >= 0; i = next(h.has, s.none, s.none, i+1) {
-		s.hold[h.tier][i] = uint16(int(s.hold[h.tier][i]) + d)
+	for i := next(h.has, s.none, s.none, s.none, 0); i >= 0; i = next(h.has, s.none, s.none, s.none, i+1) {
+		s.count(h.tier, i, d)
+	}
+}
+
+// count adds to the members of a tier that have a piece.
+func (s *Sight) count(tier Tier, piece, d int) {
+	n := int(s.hold[tier][piece]) + d
+	s.hold[tier][piece] = uint16(n)
+	if n > 1 || n == 1 && d < 0 {
+		return
+	}
+	held := n > 0 || s.near[tier].Has(piece)
+	for t := tier + 1; t < tiers; t++ {
+		if held {
+			s.near[t].Add(piece)
+		} else {
+			s.near[t].Remove(piece)
+		}
+		held = held || s.hold[t][piece] > 0
 	}
 }
 
@@ -181,7 +204,7 @@ func (s *Sight) setLate(h *sight, late bool, now time.Duration) {
 
 // yield starts the turns anew for the pieces that a near holder was expected to give.
 func (s *Sight) yield(h *sight, now time.Duration) {
-	for i := next(h.has, s.got, s.none, 0); i >= 0; i = next(h.has, s.got, s.none, i+1) {
+	for i := next(h.has, s.got, s.none, s.none, 0); i >= 0; i = next(h.has, s.got, s.none, s.none, i+1) {
 		s.pieces[i].first = now
 	}
 }
@@ -196,9 +219,12 @@ func (s *Sight) Leave(p Peer, now time.Duration) {
 	s.order = slices.DeleteFunc(s.order, func(o *sight) bool { return o == h })
 	s.tally(h, -1)
 	s.regroup()
+	for i := next(h.shown, s.none, s.none, s.none, 0); i >= 0; i = next(h.shown, s.none, s.none, s.none, i+1) {
+		s.pieces[i].shows--
+	}
 	if h.role == Member {
 		s.yield(h, now)
-		for i := next(h.shown, s.got, s.none, 0); i >= 0; i = next(h.shown, s.got, s.none, i+1) {
+		for i := next(h.shown, s.got, s.none, s.none, 0); i >= 0; i = next(h.shown, s.got, s.none, s.none, i+1) {
 			if s.pieces[i].views--; s.pieces[i].views == 0 {
 				s.viewed.Remove(i)
 			}
@@ -211,11 +237,15 @@ func (s *Sight) Leave(p Peer, now time.Duration) {
 // have no turns; on those who are late nobody waits.
 func (s *Sight) regroup() {
 	for t := range s.nearer {
-		s.nearer[t] = s.nearer[t][:0]
+		keys := s.spare[:0]
 		for _, h := range s.order {
 			if h.role == Member && !h.late && h.tier < Tier(t) && h.count < s.cfg.Pieces {
-				s.nearer[t] = append(s.nearer[t], h.key)
+				keys = append(keys, h.key)
 			}
+		}
+		if s.spare = keys; !slices.Equal(keys, s.nearer[t]) {
+			s.nearer[t], s.spare = keys, s.nearer[t]
+			clear(s.ranks[t])
 		}
 	}
 }
@@ -253,7 +283,7 @@ func (s *Sight) claim(h *sight, piece int, now time.Duration) {
 	h.has.Add(piece)
 	h.count++
 	if h.role == Member && !h.late {
-		s.hold[h.tier][piece]++
+		s.count(h.tier, piece, 1)
 	}
 	if sg := &s.pieces[piece]; !sg.claimed {
 		sg.claimed, sg.first = true, now
@@ -282,7 +312,11 @@ func (s *Sight) Got(piece int, now time.Duration) {
 	sg := &s.pieces[piece]
 	sg.got = now
 	took := now - sg.since
-	for _, h := range s.order {
+	at := s.order
+	if h := s.holders[sg.at]; sg.shows == 1 && h != nil && h.shown.Has(piece) {
+		at = []*sight{h}
+	}
+	for _, h := range at {
 		if !h.shown.Has(piece) {
 			continue
 		}
@@ -346,22 +380,37 @@ func (h *sight) limit() int {
 // eligible is the rule of every border: it says why a piece may be seen at a peer of
 // a tier, Unseen if it may not.
 func (s *Sight) eligible(t Tier, piece int, now time.Duration) Reason {
-	for near := range t {
-		if s.hold[near][piece] > 0 {
-			return Unseen
-		}
+	if s.near[t].Has(piece) {
+		return Unseen
 	}
 	if len(s.nearer[t]) == 0 {
 		return Nearest
 	}
-	rank := Rank(s.cfg.Self, s.nearer[t], piece)
+	rank := s.rank(t, piece)
 	if rank == 0 {
 		return Delegate
 	}
-	if now-s.pieces[piece].first >= time.Duration(min(rank, turns))*s.Grace() {
+	if now-s.pieces[piece].first >= s.wait(rank, len(s.nearer[t])) {
 		return Turn
 	}
 	return Unseen
+}
+
+// wait is how long somebody waits for the turn of a rank.
+func (s *Sight) wait(rank, others int) time.Duration {
+	return time.Duration(min(rank, turns)) * s.Grace()
+}
+
+// rank is this node's turn for a piece among those who are nearer than a tier.
+func (s *Sight) rank(t Tier, piece int) int {
+	if s.ranks[t] == nil {
+		s.ranks[t] = make([]int32, s.cfg.Pieces)
+	}
+	r := &s.ranks[t][piece]
+	if *r == 0 {
+		*r = int32(Rank(s.cfg.Self, s.nearer[t], piece)) + 1
+	}
+	return int(*r) - 1
 }
 
 // fill shows what there is room for at a peer.
@@ -369,13 +418,20 @@ func (s *Sight) fill(h *sight, now time.Duration) {
 	if h.count == 0 || s.complete {
 		return
 	}
-	roomy := h.role != Member || s.stalled || s.cfg.Plain
-	hide := s.viewed
+	open := s.stalled || s.cfg.Plain
+	roomy := open || h.role != Member
+	if !roomy && h.open >= h.limit() {
+		return
+	}
+	hide, near := s.viewed, s.near[h.tier]
 	if roomy {
 		hide = h.shown
 	}
+	if open {
+		near = s.none
+	}
 	for _, part := range [2][2]int{{h.from, s.cfg.Pieces}, {0, h.from}} {
-		for i := next(h.has, s.got, hide, part[0]); i >= 0 && i < part[1]; i = next(h.has, s.got, hide, i+1) {
+		for i := next(h.has, s.got, hide, near, part[0]); i >= 0 && i < part[1]; i = next(h.has, s.got, hide, near, i+1) {
 			if !roomy && h.open >= h.limit() {
 				h.from = i
 				return
@@ -402,6 +458,7 @@ func (s *Sight) show(h *sight, piece int, why Reason, now time.Duration) {
 		sg.shown = now
 	}
 	sg.since, sg.at, sg.reason = now, h.peer, why
+	sg.shows++
 	if h.role == Member {
 		sg.views++
 		s.viewed.Add(piece)
@@ -437,7 +494,7 @@ func (s *Sight) Tick(now time.Duration, done bool) {
 	if now-s.useful >= 3*grace && !s.stalled {
 		s.open(now)
 	}
-	for i := next(s.viewed, s.got, s.none, 0); i >= 0; i = next(s.viewed, s.got, s.none, i+1) {
+	for i := next(s.viewed, s.got, s.none, s.none, 0); i >= 0; i = next(s.viewed, s.got, s.none, s.none, i+1) {
 		if now-s.pieces[i].since >= grace {
 			s.widen(i, now)
 		}
