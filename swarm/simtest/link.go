@@ -64,12 +64,38 @@ type stage struct {
 type server struct {
 	line  *line // how long a block takes
 	busy  bool
-	queue []*end // ring of those that have something to send, each once
+	first ring // connections that have something to send across a border: every other turn is theirs
+	rest  ring // all others
+	other bool // the turn after this one is not the first ones'
+}
+
+// ring is a queue of connections, each in it once.
+type ring struct {
+	queue []*end
 	head  int
 	n     int
 }
 
 func (s *server) push(e *end) {
+	if e.far {
+		s.first.push(e)
+	} else {
+		s.rest.push(e)
+	}
+}
+
+func (s *server) pop() *end {
+	one, two := &s.rest, &s.first
+	if s.other = !s.other; s.other {
+		one, two = two, one
+	}
+	if e := one.pop(); e != nil {
+		return e
+	}
+	return two.pop()
+}
+
+func (s *ring) push(e *end) {
 	if s.n == len(s.queue) {
 		queue := make([]*end, max(8, 2*len(s.queue)))
 		for i := range s.n {
@@ -81,7 +107,7 @@ func (s *server) push(e *end) {
 	s.n++
 }
 
-func (s *server) pop() *end {
+func (s *ring) pop() *end {
 	if s.n == 0 {
 		return nil
 	}

@@ -184,9 +184,9 @@ func (w *world) meet(e *end) {
 			role = policy.Foreign
 		}
 		p.sight.Join(e.num, q.key, tier, role, w.clock.now)
-		if q.kind == liar || q == w.origin.peer {
+		if q.kind == liar {
 			p.sight.HasSet(e.num, nil, w.clock.now)
-		} else if q.count > 0 {
+		} else if q.count > 0 && q != w.origin.peer { // the origin shows what it grants, nothing else
 			p.sight.HasSet(e.num, q.have, w.clock.now)
 		}
 		w.look(p)
