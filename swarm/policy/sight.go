@@ -43,8 +43,8 @@ type SightConfig struct {
 
 // Limits of a holder's window.
 const (
-	minWindow      = 4                       // pieces
-	minWindowBytes = 256 << 10               // the same in bytes, if that is more
+	minWindow      = 2                       // pieces
+	minWindowBytes = 64 << 10               // the same in bytes, if that is more
 	sightSpan      = time.Second             // of a holder's rate is shown at a time
 	priorLatency   = 1500 * time.Millisecond // from showing a piece to having it, before any is known
 	latencyWeight  = 0.1                     // of the newest
@@ -89,7 +89,9 @@ type sight struct {
 	window   int
 	from     int  // where the search for its next piece begins
 	late     bool // kept somebody waiting for longer than a grace, and has not made up for it
-	received int64
+	total    int64         // bytes received of it
+	progress time.Duration // when that last grew
+	received int64         // at the last look
 	rate     float64       // bytes/s
 	at       time.Duration // of the last look at received
 }
@@ -323,7 +325,6 @@ func (s *Sight) Got(piece int, now time.Duration) {
 		h.open--
 		if sg.views == 1 && h.role == Member {
 			s.latency += latencyWeight * (took.Seconds() - s.latency)
-			s.setLate(h, took > s.Grace(), now)
 		}
 		s.fill(h, now)
 	}
@@ -472,8 +473,10 @@ func (s *Sight) Received(p Peer, total int64, now time.Duration) {
 	if h == nil {
 		return
 	}
-	if total > h.received {
+	if total > h.total {
 		s.useful, s.stalled = now, false
+		h.total, h.progress = total, now
+		s.setLate(h, false, now)
 	}
 	if dt := (now - h.at).Seconds(); dt >= 0.1 {
 		w := 1 - math.Exp(-dt/sightSpan.Seconds())
@@ -495,11 +498,23 @@ func (s *Sight) Tick(now time.Duration, done bool) {
 		s.open(now)
 	}
 	for i := next(s.viewed, s.got, s.none, s.none, 0); i >= 0; i = next(s.viewed, s.got, s.none, s.none, i+1) {
-		if now-s.pieces[i].since >= grace {
+		if s.overdue(i, now, grace) {
 			s.widen(i, now)
 		}
 	}
 	s.fillAll(now)
+}
+
+// overdue reports whether a piece is to be seen at one more holder: the last one it was
+// shown at delivered nothing at all for a grace, or not this piece for three. What
+// waits its turn at a busy holder is not overdue.
+func (s *Sight) overdue(piece int, now, grace time.Duration) bool {
+	sg := &s.pieces[piece]
+	last := sg.since
+	if h := s.holders[sg.at]; h != nil {
+		last = max(last, h.progress)
+	}
+	return now-last >= grace || now-sg.since >= 3*grace
 }
 
 // open shows everything at everybody, after nothing came for a long time: whoever can
@@ -562,8 +577,7 @@ func (s *Sight) Hungry(now time.Duration) (pieces []int) {
 	idle := now-s.useful >= hungerAfter
 	for k := range s.cfg.Pieces {
 		i := (s.cfg.Start + k) % s.cfg.Pieces
-		sg := &s.pieces[i]
-		stuck := s.viewed.Has(i) && now-sg.since >= grace
+		stuck := s.viewed.Has(i) && s.overdue(i, now, grace)
 		alone := idle && !s.viewed.Has(i)
 		if !s.got.Has(i) && (stuck || alone) {
 			if pieces = append(pieces, i); len(pieces) == maxHungry {
