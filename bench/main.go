@@ -24,6 +24,7 @@ const usage = `usage: bench QUESTION [flags]
   pair      one seed, one leecher on loopback: rate, CPU seconds per GiB, memory
   crowd     one origin, N leechers at once: makespan / T*, origin copies, duplicates
   churn     a crowd that is disturbed: who completes, and how much later
+  sim       the policy in a simulated swarm of thousands: copies, makespan / bound, who is served
   packages  print the Debian packages that hold the rivals, on one line
 
 bench QUESTION -h lists its flags. Results go to standard output, with --json as JSON Lines.
@@ -91,6 +92,8 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 		return crowdMain(ctx, rest, out)
 	case "churn":
 		return churnMain(ctx, rest, out)
+	case "sim":
+		return simMain(ctx, rest, out)
 	case "packages":
 		fmt.Fprintln(stdout, strings.Join(Packages, " "))
 		return nil
@@ -98,7 +101,7 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 		fmt.Fprint(stdout, usage)
 		return nil
 	default:
-		return fmt.Errorf("%w: no question %q; there are hash, pair, crowd, churn and packages", errUsage, question)
+		return fmt.Errorf("%w: no question %q; there are hash, pair, crowd, churn, sim and packages", errUsage, question)
 	}
 }
 

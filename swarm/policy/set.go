@@ -26,11 +26,11 @@ func (s Set) Count() (n int) {
 	return n
 }
 
-// next returns the first number from i on that is in a but in neither of the other
-// two sets; -1 if there is none. The sets are equally long.
-func next(a, not1, not2 Set, i int) int {
+// next returns the first number from i on that is in a but in none of the other sets;
+// -1 if there is none. The sets are equally long.
+func next(a, not1, not2, not3 Set, i int) int {
 	for w := i / 64; w < len(a); w++ {
-		v := a[w] &^ not1[w] &^ not2[w]
+		v := a[w] &^ not1[w] &^ not2[w] &^ not3[w]
 		if w == i/64 {
 			v &= ^uint64(0) << (i % 64)
 		}

@@ -43,8 +43,8 @@ type SightConfig struct {
 
 // Limits of a holder's window.
 const (
-	minWindow      = 4                       // pieces
-	minWindowBytes = 256 << 10               // the same in bytes, if that is more
+	minWindow      = 2                       // pieces
+	minWindowBytes = 64 << 10               // the same in bytes, if that is more
 	sightSpan      = time.Second             // of a holder's rate is shown at a time
 	priorLatency   = 1500 * time.Millisecond // from showing a piece to having it, before any is known
 	latencyWeight  = 0.1                     // of the newest
@@ -63,9 +63,12 @@ type Sight struct {
 	holders  map[Peer]*sight // by peer
 	order    []*sight        // in order of arrival, so that nothing depends on map order
 	hold     [tiers][]uint16 // by tier and piece: members that have it
+	near     [tiers]Set      // by tier: pieces that a member has that is nearer than it
 	pieces   []sighting
 	nearer   [tiers][]Key // by tier: incomplete members that are nearer than it
-	latency  float64      // seconds from showing a piece to having it, smoothed
+	spare    []Key
+	ranks    [tiers][]int32 // by tier and piece: this node's turn among them, plus 1; 0: not drawn since they last changed
+	latency  float64        // seconds from showing a piece to having it, smoothed
 	useful   time.Duration
 	stalled  bool          // everything is shown, until something comes
 	asked    time.Duration // when Hungry last named anything
@@ -86,7 +89,9 @@ type sight struct {
 	window   int
 	from     int  // where the search for its next piece begins
 	late     bool // kept somebody waiting for longer than a grace, and has not made up for it
-	received int64
+	total    int64         // bytes received of it
+	progress time.Duration // when that last grew
+	received int64         // at the last look
 	rate     float64       // bytes/s
 	at       time.Duration // of the last look at received
 }
@@ -99,6 +104,7 @@ type sighting struct {
 	got     time.Duration // when this node had it
 	at      Peer          // whom it was last shown at
 	views   uint8         // members it is shown at
+	shows   uint16        // peers of any role it is shown at
 	reason  Reason
 	claimed bool
 }
@@ -116,6 +122,7 @@ func NewSight(cfg SightConfig) *Sight {
 	}
 	for t := range s.hold {
 		s.hold[t] = make([]uint16, cfg.Pieces)
+		s.near[t] = NewSet(cfg.Pieces)
 	}
 	return s
 }
@@ -158,8 +165,26 @@ func (s *Sight) tally(h *sight, d int) {
 	if h.role != Member || h.late {
 		return
 	}
-	for i := next(h.has, s.none, s.none, 0); i >= 0; i = next(h.has, s.none, s.none, i+1) {
-		s.hold[h.tier][i] = uint16(int(s.hold[h.tier][i]) + d)
+	for i := next(h.has, s.none, s.none, s.none, 0); i >= 0; i = next(h.has, s.none, s.none, s.none, i+1) {
+		s.count(h.tier, i, d)
+	}
+}
+
+// count adds to the members of a tier that have a piece.
+func (s *Sight) count(tier Tier, piece, d int) {
+	n := int(s.hold[tier][piece]) + d
+	s.hold[tier][piece] = uint16(n)
+	if n > 1 || n == 1 && d < 0 {
+		return
+	}
+	held := n > 0 || s.near[tier].Has(piece)
+	for t := tier + 1; t < tiers; t++ {
+		if held {
+			s.near[t].Add(piece)
+		} else {
+			s.near[t].Remove(piece)
+		}
+		held = held || s.hold[t][piece] > 0
 	}
 }
 
@@ -181,7 +206,7 @@ func (s *Sight) setLate(h *sight, late bool, now time.Duration) {
 
 // yield starts the turns anew for the pieces that a near holder was expected to give.
 func (s *Sight) yield(h *sight, now time.Duration) {
-	for i := next(h.has, s.got, s.none, 0); i >= 0; i = next(h.has, s.got, s.none, i+1) {
+	for i := next(h.has, s.got, s.none, s.none, 0); i >= 0; i = next(h.has, s.got, s.none, s.none, i+1) {
 		s.pieces[i].first = now
 	}
 }
@@ -196,9 +221,12 @@ func (s *Sight) Leave(p Peer, now time.Duration) {
 	s.order = slices.DeleteFunc(s.order, func(o *sight) bool { return o == h })
 	s.tally(h, -1)
 	s.regroup()
+	for i := next(h.shown, s.none, s.none, s.none, 0); i >= 0; i = next(h.shown, s.none, s.none, s.none, i+1) {
+		s.pieces[i].shows--
+	}
 	if h.role == Member {
 		s.yield(h, now)
-		for i := next(h.shown, s.got, s.none, 0); i >= 0; i = next(h.shown, s.got, s.none, i+1) {
+		for i := next(h.shown, s.got, s.none, s.none, 0); i >= 0; i = next(h.shown, s.got, s.none, s.none, i+1) {
 			if s.pieces[i].views--; s.pieces[i].views == 0 {
 				s.viewed.Remove(i)
 			}
@@ -211,11 +239,15 @@ func (s *Sight) Leave(p Peer, now time.Duration) {
 // have no turns; on those who are late nobody waits.
 func (s *Sight) regroup() {
 	for t := range s.nearer {
-		s.nearer[t] = s.nearer[t][:0]
+		keys := s.spare[:0]
 		for _, h := range s.order {
 			if h.role == Member && !h.late && h.tier < Tier(t) && h.count < s.cfg.Pieces {
-				s.nearer[t] = append(s.nearer[t], h.key)
+				keys = append(keys, h.key)
 			}
+		}
+		if s.spare = keys; !slices.Equal(keys, s.nearer[t]) {
+			s.nearer[t], s.spare = keys, s.nearer[t]
+			clear(s.ranks[t])
 		}
 	}
 }
@@ -253,7 +285,7 @@ func (s *Sight) claim(h *sight, piece int, now time.Duration) {
 	h.has.Add(piece)
 	h.count++
 	if h.role == Member && !h.late {
-		s.hold[h.tier][piece]++
+		s.count(h.tier, piece, 1)
 	}
 	if sg := &s.pieces[piece]; !sg.claimed {
 		sg.claimed, sg.first = true, now
@@ -282,14 +314,17 @@ func (s *Sight) Got(piece int, now time.Duration) {
 	sg := &s.pieces[piece]
 	sg.got = now
 	took := now - sg.since
-	for _, h := range s.order {
+	at := s.order
+	if h := s.holders[sg.at]; sg.shows == 1 && h != nil && h.shown.Has(piece) {
+		at = []*sight{h}
+	}
+	for _, h := range at {
 		if !h.shown.Has(piece) {
 			continue
 		}
 		h.open--
 		if sg.views == 1 && h.role == Member {
 			s.latency += latencyWeight * (took.Seconds() - s.latency)
-			s.setLate(h, took > s.Grace(), now)
 		}
 		s.fill(h, now)
 	}
@@ -350,22 +385,37 @@ func (h *sight) limit() int {
 // eligible is the rule of every border: it says why a piece may be seen at a peer of
 // a tier, Unseen if it may not.
 func (s *Sight) eligible(t Tier, piece int, now time.Duration) Reason {
-	for near := range t {
-		if s.hold[near][piece] > 0 {
-			return Unseen
-		}
+	if s.near[t].Has(piece) {
+		return Unseen
 	}
 	if len(s.nearer[t]) == 0 {
 		return Nearest
 	}
-	rank := Rank(s.cfg.Self, s.nearer[t], piece)
+	rank := s.rank(t, piece)
 	if rank == 0 {
 		return Delegate
 	}
-	if now-s.pieces[piece].first >= time.Duration(min(rank, turns))*s.Grace() {
+	if now-s.pieces[piece].first >= s.wait(rank, len(s.nearer[t])) {
 		return Turn
 	}
 	return Unseen
+}
+
+// wait is how long somebody waits for the turn of a rank.
+func (s *Sight) wait(rank, others int) time.Duration {
+	return time.Duration(min(rank, turns)) * s.Grace()
+}
+
+// rank is this node's turn for a piece among those who are nearer than a tier.
+func (s *Sight) rank(t Tier, piece int) int {
+	if s.ranks[t] == nil {
+		s.ranks[t] = make([]int32, s.cfg.Pieces)
+	}
+	r := &s.ranks[t][piece]
+	if *r == 0 {
+		*r = int32(Rank(s.cfg.Self, s.nearer[t], piece)) + 1
+	}
+	return int(*r) - 1
 }
 
 // fill shows what there is room for at a peer.
@@ -373,13 +423,20 @@ func (s *Sight) fill(h *sight, now time.Duration) {
 	if h.count == 0 || s.complete {
 		return
 	}
-	roomy := h.role != Member || s.stalled || s.cfg.Plain
-	hide := s.viewed
+	open := s.stalled || s.cfg.Plain
+	roomy := open || h.role != Member
+	if !roomy && h.open >= h.limit() {
+		return
+	}
+	hide, near := s.viewed, s.near[h.tier]
 	if roomy {
 		hide = h.shown
 	}
+	if open {
+		near = s.none
+	}
 	for _, part := range [2][2]int{{h.from, s.cfg.Pieces}, {0, h.from}} {
-		for i := next(h.has, s.got, hide, part[0]); i >= 0 && i < part[1]; i = next(h.has, s.got, hide, i+1) {
+		for i := next(h.has, s.got, hide, near, part[0]); i >= 0 && i < part[1]; i = next(h.has, s.got, hide, near, i+1) {
 			if !roomy && h.open >= h.limit() {
 				h.from = i
 				return
@@ -406,6 +463,7 @@ func (s *Sight) show(h *sight, piece int, why Reason, now time.Duration) {
 		sg.shown = now
 	}
 	sg.since, sg.at, sg.reason = now, h.peer, why
+	sg.shows++
 	if h.role == Member {
 		sg.views++
 		s.viewed.Add(piece)
@@ -419,8 +477,10 @@ func (s *Sight) Received(p Peer, total int64, now time.Duration) {
 	if h == nil {
 		return
 	}
-	if total > h.received {
+	if total > h.total {
 		s.useful, s.stalled = now, false
+		h.total, h.progress = total, now
+		s.setLate(h, false, now)
 	}
 	if dt := (now - h.at).Seconds(); dt >= 0.1 {
 		w := 1 - math.Exp(-dt/sightSpan.Seconds())
@@ -441,12 +501,24 @@ func (s *Sight) Tick(now time.Duration, done bool) {
 	if now-s.useful >= 3*grace && !s.stalled {
 		s.open(now)
 	}
-	for i := next(s.viewed, s.got, s.none, 0); i >= 0; i = next(s.viewed, s.got, s.none, i+1) {
-		if now-s.pieces[i].since >= grace {
+	for i := next(s.viewed, s.got, s.none, s.none, 0); i >= 0; i = next(s.viewed, s.got, s.none, s.none, i+1) {
+		if s.overdue(i, now, grace) {
 			s.widen(i, now)
 		}
 	}
 	s.fillAll(now)
+}
+
+// overdue reports whether a piece is to be seen at one more holder: the last one it was
+// shown at delivered nothing at all for a grace, or not this piece for three. What
+// waits its turn at a busy holder is not overdue.
+func (s *Sight) overdue(piece int, now, grace time.Duration) bool {
+	sg := &s.pieces[piece]
+	last := sg.since
+	if h := s.holders[sg.at]; h != nil {
+		last = max(last, h.progress)
+	}
+	return now-last >= grace || now-sg.since >= 3*grace
 }
 
 // open shows everything at everybody, after nothing came for a long time: whoever can
@@ -517,8 +589,7 @@ func (s *Sight) Hungry(now time.Duration) (pieces []int) {
 	idle := now-s.useful >= hungerAfter
 	for k := range s.cfg.Pieces {
 		i := (s.cfg.Start + k) % s.cfg.Pieces
-		sg := &s.pieces[i]
-		stuck := s.viewed.Has(i) && now-sg.since >= grace
+		stuck := s.viewed.Has(i) && s.overdue(i, now, grace)
 		alone := idle && !s.viewed.Has(i)
 		if !s.got.Has(i) && (stuck || alone) {
 			if pieces = append(pieces, i); len(pieces) == maxHungry {
