@@ -306,7 +306,7 @@ func (e *engine) connAdded(pc *torrent.PeerConn) {
 	}
 	e.nextID++
 	l := &link{id: e.nextID, pc: pc, item: it, remote: remote, outgoing: pc.Discovery != torrent.PeerSourceIncoming}
-	l.tier.Store(uint32(tierOf(nil, false, [32]byte{}, "", e.node.lan.own(l.remote.Addr()), e.node.lan.local(l.remote.Addr()))))
+	l.tier.Store(uint32(e.node.firstTier(l.remote.Addr())))
 	l.tap = e.taps.claim(pc.RemoteAddr.String(), pc.PeerID, func(ih Infohash) bool { return e.items[ih] == it })
 	if l.tap != nil {
 		l.tap.govern(outgoing{

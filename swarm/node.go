@@ -38,6 +38,8 @@ type Config struct {
 	Handful int
 	// LimitUp and LimitDown are payload rates in bytes/s; 0: no limit.
 	LimitUp, LimitDown int64
+	// Blind takes all peers but an origin for equally near (TierFar); for measurements.
+	Blind bool
 	// Tracker runs the embedded tracker on the node's port.
 	Tracker bool
 	// Trackers that every item announces to.

@@ -74,11 +74,22 @@ func (n *Node) linkDown(l *link) {
 	n.layerPeerGone(it, l)
 }
 
+// firstTier is how near a peer is of which nothing is known but its address.
+func (n *Node) firstTier(addr netip.Addr) Tier {
+	if n.cfg.Blind {
+		return TierFar
+	}
+	return tierOf(nil, false, [32]byte{}, "", n.lan.own(addr), n.lan.local(addr))
+}
+
 // retier decides anew how near a link's peer is.
 func (n *Node) retier(l *link) {
 	addr := l.remote.Addr()
 	own := machineTag(n.cfg.MachineID, l.item.hash)
 	t := tierOf(l.hello, l.origin.Load(), own, n.cfg.Site, n.lan.own(addr), n.lan.local(addr))
+	if n.cfg.Blind && t != TierOrigin {
+		t = TierFar
+	}
 	l.tier.Store(uint32(t))
 	p := policy.Peer(l.id)
 	if l.item.sight != nil {

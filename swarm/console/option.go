@@ -40,12 +40,13 @@ type Node struct {
 	LimitUp   Rate     // bytes a second of the whole node; 0: none
 	LimitDown Rate     // bytes a second of the whole node; 0: none
 	MachineID string   // what tells that two nodes share a machine; empty: the system's
+	Blind     bool     // take all peers for equally near; for measurements
 	Handful   int      // how many peers an origin transfers to in any one second; only seed
 }
 
 const defaultHandful = 8
 
-var nodeFlags = []string{"listen", "site", "iface", "lan-only", "limit-up", "limit-down", "machine-id", "handful"}
+var nodeFlags = []string{"listen", "site", "iface", "lan-only", "limit-up", "limit-down", "machine-id", "blind-tiers", "handful"}
 
 // AddFlags adds the node's flags; handful only for a binary that publishes.
 func (n *Node) AddFlags(f *pflag.FlagSet, publishes bool) {
@@ -56,6 +57,8 @@ func (n *Node) AddFlags(f *pflag.FlagSet, publishes bool) {
 	f.Var(&n.LimitUp, "limit-up", "most bytes a second to send: 500K, 5M, 1G (= 1024)")
 	f.Var(&n.LimitDown, "limit-down", "most bytes a second to receive")
 	f.Var(&checkedValue{one: &n.MachineID, kind: "ID", check: checkText}, "machine-id", "what tells nodes of one machine from others (default the system's id)")
+	f.BoolVar(&n.Blind, "blind-tiers", false, "treat all peers as equally near; for measurements")
+	f.Lookup("blind-tiers").Hidden = true // of no use to anybody but bench
 	if publishes {
 		n.Handful = defaultHandful
 		f.Var(rangeValue{&n.Handful, 1, 1024}, "handful", "how many peers the origin sends to in any one second")

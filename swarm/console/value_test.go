@@ -93,7 +93,7 @@ func TestEnvironmentTwins(t *testing.T) {
 		c.addFlags(f)
 		return f, &n, &p, &c
 	}
-	env.vars = map[string]string{"HANDFUL_LIMIT_UP": "5M", "HANDFUL_SITE": "berlin", "HANDFUL_PEER": "a:1, b:2", "HANDFUL_JSON": "true", "HANDFUL_VERBOSE": "2", "HANDFUL_HANDFUL": ""}
+	env.vars = map[string]string{"HANDFUL_LIMIT_UP": "5M", "HANDFUL_SITE": "berlin", "HANDFUL_PEER": "a:1, b:2", "HANDFUL_JSON": "true", "HANDFUL_VERBOSE": "2", "HANDFUL_BLIND_TIERS": "true", "HANDFUL_HANDFUL": ""}
 	f, n, p, c := flags()
 	if err := f.Parse([]string{"--site", "paris", "--peer", "c:3", "-v"}); err != nil {
 		t.Fatal(err)
@@ -101,7 +101,7 @@ func TestEnvironmentTwins(t *testing.T) {
 	if err := applyEnv(env.Env, f); err != nil {
 		t.Fatal(err)
 	}
-	if n.LimitUp != 5<<20 || n.Site != "paris" || strings.Join(p.Peers, " ") != "c:3" || !c.JSON || c.Verbose != 1 || n.Handful != defaultHandful {
+	if n.LimitUp != 5<<20 || n.Site != "paris" || strings.Join(p.Peers, " ") != "c:3" || !c.JSON || c.Verbose != 1 || !n.Blind || n.Handful != defaultHandful {
 		t.Errorf("%+v %+v %+v", n, p, c)
 	}
 	f, _, p, c = flags()

@@ -54,6 +54,7 @@ func (n Node) Config(a *App) swarm.Config {
 		LANOnly:    n.LANOnly,
 		MachineID:  n.MachineID,
 		Site:       n.Site,
+		Blind:      n.Blind,
 		Handful:    n.Handful,
 		LimitUp:    int64(n.LimitUp),
 		LimitDown:  int64(n.LimitDown),
