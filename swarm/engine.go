@@ -37,6 +37,7 @@ type engine struct {
 	taps taps
 
 	uplink  *uplink
+	limits  limits
 	proving atomic.Int32 // hash requests that are being answered
 
 	mu     sync.Mutex
@@ -94,11 +95,7 @@ func newEngine(n *Node) (*engine, error) {
 	cfg.ExtendedHandshakeClientVersion = "Handful"
 	cfg.HTTPUserAgent = "Handful"
 	cfg.Slogger = slog.New(demoted{n.log.Handler()})
-	// Both limits hold for every peer.
-	for c := range numClasses {
-		e.uplink.setLimit(c, n.cfg.LimitUp)
-		e.uplink.down.setLimit(c, n.cfg.LimitDown)
-	}
+	e.applyLimits(n.cfg.Now())
 	e.taps.now, e.taps.up = n.cfg.Now, e.uplink
 	cfg.Callbacks = torrent.Callbacks{
 		PeerConnAdded:                []func(*torrent.PeerConn){e.connAdded},
@@ -314,9 +311,7 @@ func (e *engine) connAdded(pc *torrent.PeerConn) {
 			has:     l.claims.has,
 			conceal: it.origin,
 		})
-	}
-	if l.tap != nil && (e.node.lan.own(remote.Addr()) || e.node.lan.local(remote.Addr())) {
-		l.tap.setClass(classLocal)
+		l.tap.setClass(e.node.classOf(e.node.lan.own(remote.Addr()) || e.node.lan.local(remote.Addr())))
 	}
 	e.links[pc] = l
 	e.mu.Unlock()

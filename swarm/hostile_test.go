@@ -16,6 +16,7 @@ import (
 
 	"handful/manifest"
 	"handful/manifest/bencode"
+	"handful/swarm/policy"
 )
 
 // rawPeer speaks the wire protocol by hand, as well or badly as a test needs.
@@ -147,7 +148,7 @@ func (n *testNode) banned(t *testing.T) Event {
 // garbage. It alone is dropped, and the honest one completes the download.
 func TestLiarIsDroppedAndNamed(t *testing.T) {
 	root := tree(t, t.TempDir(), 3<<20, 17)
-	origin := startNode(t, "origin", func(c *Config) { c.LimitUp = 1 << 20 })
+	origin := startNode(t, "origin", func(c *Config) { c.LimitUp = policy.Steady(1 << 20) })
 	tor, _ := origin.publish(t, root, manifest.BuildOptions{Format: manifest.FormatV1, PieceLength: 64 << 10})
 	liar := &rawPeer{hash: Infohash(tor.InfoHash()), pieces: tor.NumPieces(), id: "liar",
 		onPiece: func(_, _, length uint32) []byte { return bytes.Repeat([]byte{0xbd}, int(length)) }}
@@ -204,7 +205,7 @@ func sparseHybrid() []byte {
 // a download from completing.
 func TestMalformedMessagesDropOnlyTheirSender(t *testing.T) {
 	root := tree(t, t.TempDir(), 1<<20)
-	origin := startNode(t, "origin", func(c *Config) { c.LimitUp = 2 << 20 })
+	origin := startNode(t, "origin", func(c *Config) { c.LimitUp = policy.Steady(2 << 20) })
 	tor, _ := origin.publish(t, root, manifest.BuildOptions{})
 	for name, greeting := range map[string][]byte{
 		"oversized":       binary.BigEndian.AppendUint32(nil, 1<<31),

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"handful/manifest"
+	"handful/swarm/policy"
 	"handful/swarm/store"
 )
 
@@ -96,7 +97,7 @@ func union(items []*Item) (n int) {
 func TestOriginDies(t *testing.T) {
 	t.Parallel()
 	root := tree(t, t.TempDir(), 2<<20, 70_001)
-	origin := startNode(t, "origin", func(c *Config) { c.LimitUp = 2 << 20 })
+	origin := startNode(t, "origin", func(c *Config) { c.LimitUp = policy.Steady(2 << 20) })
 	tor, seed := origin.publish(t, root, manifest.BuildOptions{PieceLength: 64 << 10})
 	var items []*Item
 	for i := range 3 {
@@ -118,7 +119,7 @@ func TestOriginDies(t *testing.T) {
 func TestRestartInTheMiddle(t *testing.T) {
 	t.Parallel()
 	root := tree(t, t.TempDir(), 3<<20)
-	origin := startNode(t, "origin", func(c *Config) { c.LimitUp = 1 << 20 })
+	origin := startNode(t, "origin", func(c *Config) { c.LimitUp = policy.Steady(1 << 20) })
 	tor, _ := origin.publish(t, root, manifest.BuildOptions{PieceLength: 64 << 10})
 	dir := t.TempDir()
 	run := func() (*testNode, *Item) {
@@ -159,9 +160,9 @@ func TestRestartInTheMiddle(t *testing.T) {
 func TestLimits(t *testing.T) {
 	t.Parallel()
 	root := tree(t, t.TempDir(), 1<<20, 3)
-	origin := startNode(t, "origin", func(c *Config) { c.LimitUp, c.LimitDown = 1<<20, 1 })
+	origin := startNode(t, "origin", func(c *Config) { c.LimitUp, c.LimitDown = policy.Steady(1<<20), policy.Steady(1) })
 	tor, _ := origin.publish(t, root, manifest.BuildOptions{})
-	leech := startNode(t, "leech", func(c *Config) { c.LimitUp, c.LimitDown = 1, 512<<10 })
+	leech := startNode(t, "leech", func(c *Config) { c.LimitUp, c.LimitDown = policy.Steady(1), policy.Steady(512<<10) })
 	it := leech.fetch(t, Infohash(tor.InfoHash()), nil, origin.addr())
 	await(t, it)
 	sameTree(t, root, it.Snapshot().Path)

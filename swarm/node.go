@@ -36,8 +36,11 @@ type Config struct {
 	Site string
 	// Handful is how many leechers an origin serves at a time; default 8.
 	Handful int
-	// LimitUp and LimitDown are payload rates in bytes/s; 0: no limit.
-	LimitUp, LimitDown int64
+	// LimitUp and LimitDown are payload rates by the time of the week, as Now tells it.
+	LimitUp, LimitDown policy.Timetable
+	// LimitLAN lets the limits bind host, link and site peers too, and an origin
+	// whose address is on our own link.
+	LimitLAN bool
 	// Blind takes all peers but an origin for equally near (TierFar); for measurements.
 	Blind bool
 	// Tracker runs the embedded tracker on the node's port.

@@ -31,7 +31,7 @@ func startNode(t *testing.T, name string, change func(*Config)) *testNode {
 		t.Fatal(err)
 	}
 	tn := &testNode{store: st, dir: dir, ev: make(chan Event, 1000)}
-	cfg := Config{Listen: "127.0.0.1:0", Isolated: true, MachineID: name, OnEvent: func(ev Event) {
+	cfg := Config{Listen: "127.0.0.1:0", Isolated: true, MachineID: name, LimitLAN: true, OnEvent: func(ev Event) {
 		select {
 		case tn.ev <- ev:
 		default:

@@ -59,6 +59,7 @@ func (n *Node) pulse(now time.Time) {
 		}
 	}
 	n.lan.pulse(now)
+	n.eng.applyLimits(now)
 }
 
 // sent returns the payload bytes uploaded so far.

@@ -117,6 +117,9 @@ func (h handful) common(j Job) []string {
 	if j.DownLimit > 0 {
 		args = append(args, "--limit-down", strconv.FormatInt(j.DownLimit, 10))
 	}
+	if j.UpLimit > 0 || j.DownLimit > 0 {
+		args = append(args, "--limit-lan") // all peers of a run are near, and the limit stands for the line
+	}
 	return args
 }
 

@@ -167,7 +167,7 @@ func (in *interop) lied(ctx context.Context) error {
 		return err
 	}
 	// So slow that nobody can do without the liar at first.
-	honest, published, err := in.publish(ctx, source, filepath.Join(dir, "origin"), "--limit-up", "1M")
+	honest, published, err := in.publish(ctx, source, filepath.Join(dir, "origin"), "--limit-up", "1M", "--limit-lan")
 	if err != nil {
 		return err
 	}

@@ -37,8 +37,9 @@ type Node struct {
 	Site      string   // label of the site this node is at; empty: none
 	Ifaces    []string // names of the interfaces that LSD uses; empty: all that are up
 	LANOnly   bool     // talk to nobody beyond the interfaces' own prefixes
-	LimitUp   Rate     // bytes a second of the whole node; 0: none
-	LimitDown Rate     // bytes a second of the whole node; 0: none
+	LimitUp   Limit    // of the whole node
+	LimitDown Limit    // of the whole node
+	LimitLAN  bool     // the limits bind near peers too
 	MachineID string   // what tells that two nodes share a machine; empty: the system's
 	Blind     bool     // take all peers for equally near; for measurements
 	Handful   int      // how many peers an origin transfers to in any one second; only seed
@@ -46,7 +47,7 @@ type Node struct {
 
 const defaultHandful = 8
 
-var nodeFlags = []string{"listen", "site", "iface", "lan-only", "limit-up", "limit-down", "machine-id", "blind-tiers", "handful"}
+var nodeFlags = []string{"listen", "site", "iface", "lan-only", "limit-up", "limit-down", "limit-lan", "machine-id", "blind-tiers", "handful"}
 
 // AddFlags adds the node's flags; handful only for a binary that publishes.
 func (n *Node) AddFlags(f *pflag.FlagSet, publishes bool) {
@@ -54,8 +55,10 @@ func (n *Node) AddFlags(f *pflag.FlagSet, publishes bool) {
 	f.Var(&checkedValue{one: &n.Site, kind: "LABEL", check: checkLabel}, "site", "name of the site this machine is at: peers with the same name are near")
 	f.Var(&checkedValue{many: &n.Ifaces, kind: "NAME", check: checkText}, "iface", "interface for local discovery; repeatable (default all that are up)")
 	f.BoolVar(&n.LANOnly, "lan-only", false, "talk to nobody beyond the networks of this machine's interfaces")
-	f.Var(&n.LimitUp, "limit-up", "most bytes a second to send: 500K, 5M, 1G (= 1024)")
-	f.Var(&n.LimitDown, "limit-down", "most bytes a second to receive")
+	f.Var(&n.LimitUp, "limit-up", "most bytes a second to send beyond the near peers: 500K, 5M, 1G (= 1024), or by the time of day: \"08:00,1M 19:00,off\", \"mon-fri 08:00,1M 19:00,off\"")
+	f.Var(&n.LimitDown, "limit-down", "most bytes a second to receive, in the same words")
+	f.BoolVar(&n.LimitLAN, "limit-lan", false, "the limits bind peers on this machine, network and site as well")
+	f.Lookup("limit-up").DefValue, f.Lookup("limit-down").DefValue = "", ""
 	f.Var(&checkedValue{one: &n.MachineID, kind: "ID", check: checkText}, "machine-id", "what tells nodes of one machine from others (default the system's id)")
 	f.BoolVar(&n.Blind, "blind-tiers", false, "treat all peers as equally near; for measurements")
 	f.Lookup("blind-tiers").Hidden = true // of no use to anybody but bench

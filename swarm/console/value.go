@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+
+	"handful/swarm/policy"
 )
 
 // Rate is a flag value in bytes a second; 0 = no limit. "500K", "5M", "1.5G",
@@ -25,6 +27,23 @@ func (r *Rate) Set(s string) error {
 
 func (r Rate) String() string { return sizeString(int64(r)) }
 func (Rate) Type() string     { return "RATE" }
+
+// Limit is a flag value: a Rate, or a timetable of Rates.
+type Limit struct{ policy.Timetable }
+
+func (l *Limit) Set(s string) (err error) {
+	t, err := policy.ParseTimetable(s, func(word string) (int64, error) {
+		var r Rate
+		err := r.Set(word)
+		return int64(r), err
+	})
+	if err == nil {
+		l.Timetable = t
+	}
+	return err
+}
+
+func (Limit) Type() string { return "RATE" }
 
 // Size is a flag value in bytes, spelled like a Rate without "/s".
 type Size int64

@@ -7,6 +7,8 @@ import (
 
 	"github.com/cheggaaa/pb/v3"
 	"github.com/spf13/pflag"
+
+	"handful/swarm/policy"
 )
 
 func cells(s string) int { return pb.CellCount(s) }
@@ -28,6 +30,29 @@ func TestRates(t *testing.T) {
 		var r Rate
 		if err := r.Set(in); err == nil {
 			t.Errorf("%q is taken as %d", in, r)
+		}
+	}
+}
+
+// A limit is a rate or a timetable, and prints as something that reads as the same.
+func TestLimits(t *testing.T) {
+	morning, night := time.Date(2025, 2, 3, 9, 0, 0, 0, time.UTC), time.Date(2025, 2, 3, 23, 0, 0, 0, time.UTC)
+	for in, want := range map[string][2]int64{
+		"0": {0, 0}, "off": {0, 0}, "5M": {5 << 20, 5 << 20}, "1.5MiB/s": {3 << 19, 3 << 19},
+		"08:00,1M 19:00,off": {1 << 20, 0}, "19:00,500K 08:00,1M/s": {1 << 20, 500 << 10}, "sat-sun 00:00,off mon-fri 08:00,1M 19:00,2M": {1 << 20, 2 << 20},
+	} {
+		var l, again Limit
+		if err := l.Set(in); err != nil || l.At(morning) != want[0] || l.At(night) != want[1] {
+			t.Errorf("%q: %d and %d, %v; want %v", in, l.At(morning), l.At(night), err, want)
+		}
+		if err := again.Set(l.String()); err != nil || again.String() != l.String() {
+			t.Errorf("%q prints as %q, which reads as %q, %v", in, &l, &again, err)
+		}
+	}
+	for _, in := range []string{"", "fast", "-1M", "08:00", "8,1M", "25:00,1M", "08:00,1M 08:00,2M", "08:00,1M; 19:00,off", "mon"} {
+		l := Limit{policy.Steady(7)}
+		if err := l.Set(in); err == nil || l.At(morning) != 7 || !strings.Contains(err.Error(), "08:00,1M 19:00,off") && in != "08:00,1M 08:00,2M" {
+			t.Errorf("%q is taken as %q, %v", in, &l, err)
 		}
 	}
 }
@@ -101,7 +126,7 @@ func TestEnvironmentTwins(t *testing.T) {
 	if err := applyEnv(env.Env, f); err != nil {
 		t.Fatal(err)
 	}
-	if n.LimitUp != 5<<20 || n.Site != "paris" || strings.Join(p.Peers, " ") != "c:3" || !c.JSON || c.Verbose != 1 || !n.Blind || n.Handful != defaultHandful {
+	if n.LimitUp.At(env.Now()) != 5<<20 || n.Site != "paris" || strings.Join(p.Peers, " ") != "c:3" || !c.JSON || c.Verbose != 1 || !n.Blind || n.Handful != defaultHandful {
 		t.Errorf("%+v %+v %+v", n, p, c)
 	}
 	f, _, p, c = flags()

@@ -56,8 +56,9 @@ func (n Node) Config(a *App) swarm.Config {
 		Site:       n.Site,
 		Blind:      n.Blind,
 		Handful:    n.Handful,
-		LimitUp:    int64(n.LimitUp),
-		LimitDown:  int64(n.LimitDown),
+		LimitUp:    n.LimitUp.Timetable,
+		LimitDown:  n.LimitDown.Timetable,
+		LimitLAN:   n.LimitLAN,
 		Logger:     a.Log(),
 		Now:        a.Env.Now,
 	}

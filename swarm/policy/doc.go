@@ -65,4 +65,10 @@
 // lacks left to pass on; B reports 0 as well, fetched from A, and 1. When all
 // four pieces are held by somebody, Next returns nothing more: the origin sent one
 // copy, and the leechers trade the rest.
+//
+// # Limits by the time of the week
+//
+// A [Timetable] says which rate limit holds when. Worked example: "mon-fri
+// 08:00,1M 19:00,off" is 1 MiB/s on Wednesday at noon, nothing on Wednesday night,
+// and nothing on Sunday, since Friday 19:00.
 package policy
