@@ -91,6 +91,26 @@ func (l *lan) pulse(now time.Time) {
 	if err := l.scan(); err != nil {
 		l.node.log.Debug("interfaces could not be listed", "err", err)
 	}
+	l.node.locate()
+}
+
+// addrs returns the addresses of the interfaces used, loopback last.
+func (l *lan) addrs() (out []netip.Addr) {
+	links := l.links.Load()
+	if links == nil {
+		return nil
+	}
+	for _, loopback := range []bool{false, true} {
+		for _, link := range *links {
+			if link.Loopback != loopback {
+				continue
+			}
+			for _, p := range link.Addrs {
+				out = append(out, p.Addr())
+			}
+		}
+	}
+	return out
 }
 
 // local reports whether an address lies on one of the interfaces used.

@@ -76,19 +76,3 @@ func (c *count) snapshot() (r Received, wasted int64) {
 func machineTag(machine string, ih Infohash) [32]byte {
 	return sha256.Sum256(append([]byte(machine), ih[:]...))
 }
-
-// tierOf classifies a peer. local reports loopback and own addresses, linked
-// addresses inside the prefixes of our interfaces.
-func tierOf(h *hello, origin bool, own [32]byte, site string, local, linked bool) Tier {
-	switch {
-	case origin:
-		return TierOrigin
-	case local && h != nil && h.Machine == own:
-		return TierHost
-	case local || linked:
-		return TierLink
-	case h != nil && site != "" && h.Site == site:
-		return TierSite
-	}
-	return TierFar
-}

@@ -32,8 +32,12 @@ type Config struct {
 	Isolated bool
 	// MachineID tells nodes of one machine from others; see TierHost.
 	MachineID string
-	// Site is this node's label for TierSite.
+	// Site is this node's label for TierSite; empty: what SiteMap says of the
+	// addresses of its interfaces.
 	Site string
+	// SiteMap tells the labels of peers by their addresses, before their own word;
+	// nil: none.
+	SiteMap *policy.SiteMap
 	// Handful is how many leechers an origin serves at a time; default 8.
 	Handful int
 	// LimitUp and LimitDown are payload rates by the time of the week, as Now tells it.
@@ -102,6 +106,7 @@ type Node struct {
 	items   map[Infohash]*Item
 	known   *discover.Known
 	stirred map[*Item]bool // whose policy may have decided something
+	site    string         // this node's label
 }
 
 // knownTried is how many peers of earlier runs are tried for a new item.
@@ -146,6 +151,7 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 	if n.lan, err = newLAN(n); err != nil {
 		n.log.Warn("local discovery is off", "err", err)
 	}
+	n.locate()
 	allow := func(a netip.Addr) bool { return !n.cfg.LANOnly || n.lan.local(a) }
 	n.front.serve(allow)
 	if n.eng, err = newEngine(n); err != nil {

@@ -57,8 +57,8 @@ func (n *Node) joinGrants(l *link) {
 // that it is one of: by its label, or by its network.
 func (n *Node) placeOf(l *link) (near bool, group uint64) {
 	h := fnv.New64a()
-	if l.hello != nil && l.hello.Site != "" {
-		h.Write([]byte(l.hello.Site))
+	if site := n.siteOf(l); site != "" {
+		h.Write([]byte(site))
 	} else {
 		bits := 24
 		if l.remote.Addr().Is6() {

@@ -192,36 +192,6 @@ func TestMeter(t *testing.T) {
 	}
 }
 
-func TestTierOf(t *testing.T) {
-	own := [32]byte{1}
-	same, other := &hello{Machine: own}, &hello{Machine: [32]byte{2}, Site: "berlin"}
-	for _, c := range []struct {
-		h             *hello
-		origin        bool
-		site          string
-		local, linked bool
-		want          Tier
-	}{
-		{nil, false, "", false, false, TierFar},
-		{nil, false, "", true, true, TierLink},
-		{nil, false, "", false, true, TierLink},
-		{same, false, "", true, true, TierHost},
-		{same, false, "", false, true, TierLink}, // the same id from elsewhere is a claim
-		{same, false, "", false, false, TierFar},
-		{other, false, "", true, true, TierLink},
-		{other, false, "berlin", false, false, TierSite},
-		{other, false, "berlin", false, true, TierLink},
-		{other, false, "paris", false, false, TierFar},
-		{same, false, "", false, false, TierFar}, // no label is no site
-		{same, true, "", true, true, TierOrigin},
-		{nil, true, "", false, false, TierOrigin},
-	} {
-		if got := tierOf(c.h, c.origin, own, c.site, c.local, c.linked); got != c.want {
-			t.Errorf("%+v: %v", c, got)
-		}
-	}
-}
-
 func TestClaims(t *testing.T) {
 	var c claims
 	if c.add(8, 8) || c.add(-1, 8) || !c.add(7, 8) {

@@ -35,7 +35,7 @@ func (n *Node) linkHandshook(l *link, client string, port int, pex, gossip bool)
 	n.retier(l)
 	it := l.item
 	if l.ours.Load() && !l.greeted.Swap(true) {
-		h := hello{Machine: machineTag(n.cfg.MachineID, it.hash), Site: n.cfg.Site}
+		h := hello{Machine: machineTag(n.cfg.MachineID, it.hash), Site: n.site}
 		n.eng.send(l, extSwarm, h.bytes())
 		n.sayReady(l)
 		if l.listenAddr.IsValid() {
@@ -72,34 +72,6 @@ func (n *Node) linkDown(l *link) {
 		it.gossip.deliver(gossipEvent{peer: l.id, left: true})
 	}
 	n.layerPeerGone(it, l)
-}
-
-// firstTier is how near a peer is of which nothing is known but its address.
-func (n *Node) firstTier(addr netip.Addr) Tier {
-	if n.cfg.Blind {
-		return TierFar
-	}
-	return tierOf(nil, false, [32]byte{}, "", n.lan.own(addr), n.lan.local(addr))
-}
-
-// retier decides anew how near a link's peer is.
-func (n *Node) retier(l *link) {
-	addr := l.remote.Addr()
-	own := machineTag(n.cfg.MachineID, l.item.hash)
-	t := tierOf(l.hello, l.origin.Load(), own, n.cfg.Site, n.lan.own(addr), n.lan.local(addr))
-	if n.cfg.Blind && t != TierOrigin {
-		t = TierFar
-	}
-	l.tier.Store(uint32(t))
-	p := policy.Peer(l.id)
-	if l.item.sight != nil {
-		l.item.sight.Move(p, policy.Tier(t), n.elapsed())
-		n.stir(l.item)
-	}
-	if l.item.grants != nil {
-		near, group := n.placeOf(l)
-		l.item.grants.Place(p, near, group)
-	}
 }
 
 // message handles one of our extension messages, or PEX. Malformed ones are

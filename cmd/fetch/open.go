@@ -43,6 +43,10 @@ type fetching struct {
 // openNode starts a node that holds the state directory, with the options of
 // a.Node and the log a.Log.
 func openNode(ctx context.Context, a *console.App, stateDir string) (node, error) {
+	cfg, err := a.Node.Config(a)
+	if err != nil {
+		return nil, err
+	}
 	s, err := store.Open(stateDir, store.Options{Logger: a.Log()})
 	if err != nil {
 		return nil, err
@@ -52,7 +56,6 @@ func openNode(ctx context.Context, a *console.App, stateDir string) (node, error
 		followers: make(map[signing.ID]*follow.Follower),
 		items:     make(map[string]*fetching),
 	}
-	cfg := a.Node.Config(a)
 	cfg.Known = console.LoadKnown(s, cfg.Logger)
 	cfg.OnOffer = r.offered
 	cfg.OnEvent = r.happened

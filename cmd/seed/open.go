@@ -35,11 +35,14 @@ type running struct {
 // openNode starts a node that holds the state directory, with the options of
 // a.Node and the log a.Log.
 func openNode(ctx context.Context, a *console.App, stateDir string) (node, error) {
+	cfg, err := a.Node.Config(a)
+	if err != nil {
+		return nil, err
+	}
 	s, err := store.Open(stateDir, store.Options{Logger: a.Log()})
 	if err != nil {
 		return nil, err
 	}
-	cfg := a.Node.Config(a)
 	cfg.Tracker = true
 	cfg.Known = console.LoadKnown(s, cfg.Logger)
 	n, err := swarm.Start(ctx, cfg)

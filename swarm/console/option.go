@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+
+	"handful/swarm/policy"
 )
 
 // EnvPrefix begins the name of every variable that is a flag's twin.
@@ -35,6 +37,7 @@ func (c *Common) addFlags(f *pflag.FlagSet) {
 type Node struct {
 	Listen    string   // HOST:PORT; empty: the first free port of 6881–6889
 	Site      string   // label of the site this node is at; empty: none
+	SiteMap   string   // file that tells sites by addresses; empty: none
 	Ifaces    []string // names of the interfaces that LSD uses; empty: all that are up
 	LANOnly   bool     // talk to nobody beyond the interfaces' own prefixes
 	LimitUp   Limit    // of the whole node
@@ -47,12 +50,13 @@ type Node struct {
 
 const defaultHandful = 8
 
-var nodeFlags = []string{"listen", "site", "iface", "lan-only", "limit-up", "limit-down", "limit-lan", "machine-id", "blind-tiers", "handful"}
+var nodeFlags = []string{"listen", "site", "site-map", "iface", "lan-only", "limit-up", "limit-down", "limit-lan", "machine-id", "blind-tiers", "handful"}
 
 // AddFlags adds the node's flags; handful only for a binary that publishes.
 func (n *Node) AddFlags(f *pflag.FlagSet, publishes bool) {
 	f.Var(&checkedValue{one: &n.Listen, kind: "HOST:PORT", check: checkHostPort(true)}, "listen", "address to listen on; port 0 picks one (default the first free port of 6881-6889)")
-	f.Var(&checkedValue{one: &n.Site, kind: "LABEL", check: checkLabel}, "site", "name of the site this machine is at: peers with the same name are near")
+	f.Var(&checkedValue{one: &n.Site, kind: "LABEL", check: policy.CheckSite}, "site", "name of the site this machine is at: peers with the same name are near")
+	f.Var(&checkedValue{one: &n.SiteMap, kind: "FILE", check: anyText}, "site-map", "file of lines \"10.1.0.0/16 LABEL\": the sites of peers by address, and this machine's without --site")
 	f.Var(&checkedValue{many: &n.Ifaces, kind: "NAME", check: checkText}, "iface", "interface for local discovery; repeatable (default all that are up)")
 	f.BoolVar(&n.LANOnly, "lan-only", false, "talk to nobody beyond the networks of this machine's interfaces")
 	f.Var(&n.LimitUp, "limit-up", "most bytes a second to send beyond the near peers: 500K, 5M, 1G (= 1024), or by the time of day: \"08:00,1M 19:00,off\", \"mon-fri 08:00,1M 19:00,off\"")

@@ -250,19 +250,6 @@ func checkTracker(s string) error {
 	return nil
 }
 
-// checkLabel wants a short name: letters, digits, dot, dash, underscore.
-func checkLabel(s string) error {
-	if s == "" || len(s) > 64 {
-		return fmt.Errorf("%q is no label: 1 to 64 letters, digits, dots, dashes and underscores are", s)
-	}
-	for _, r := range s {
-		if (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '.' && r != '-' && r != '_' {
-			return fmt.Errorf("%q is no label: %q is neither letter, digit, dot, dash nor underscore", s, r)
-		}
-	}
-	return nil
-}
-
 func checkText(s string) error {
 	if s == "" || len(s) > 256 || strings.ContainsFunc(s, unsafeRune) {
 		return fmt.Errorf("%q must be 1 to 256 bytes of printable text", s)

@@ -93,7 +93,7 @@ func TestAddresses(t *testing.T) {
 		{checkHostPort(false), false, ":6881"}, {checkHostPort(false), false, "x:0"}, {checkHostPort(false), false, "a b:1"}, {checkHostPort(false), false, "x:http"},
 		{checkTracker, true, "http://t.example/announce"}, {checkTracker, true, "udp://t.example:80"}, {checkTracker, true, "https://[::1]:1/a?k=1"},
 		{checkTracker, false, "udp://t.example"}, {checkTracker, false, "ftp://t.example"}, {checkTracker, false, "t.example"}, {checkTracker, false, "http://u:p@t.example/"},
-		{checkLabel, true, "berlin-2"}, {checkLabel, false, "Berlin 2"}, {checkLabel, false, ""}, {checkLabel, false, strings.Repeat("x", 65)},
+		{policy.CheckSite, true, "berlin-2"}, {policy.CheckSite, false, "Berlin 2"}, {policy.CheckSite, false, ""}, {policy.CheckSite, false, strings.Repeat("x", 65)},
 	} {
 		if err := c.check(c.in); (err == nil) != c.ok {
 			t.Errorf("%q: %v", c.in, err)

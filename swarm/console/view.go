@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -14,6 +15,7 @@ import (
 
 	"handful/manifest"
 	"handful/swarm"
+	"handful/swarm/policy"
 	"handful/swarm/store"
 )
 
@@ -47,7 +49,7 @@ func PlanOf(action string, t *manifest.Torrent) Plan {
 }
 
 // Config returns what the options say about a node.
-func (n Node) Config(a *App) swarm.Config {
+func (n Node) Config(a *App) (swarm.Config, error) {
 	cfg := swarm.Config{
 		Listen:     n.Listen,
 		Interfaces: n.Ifaces,
@@ -65,7 +67,31 @@ func (n Node) Config(a *App) swarm.Config {
 	if cfg.MachineID == "" {
 		cfg.MachineID = machineID()
 	}
-	return cfg
+	if n.SiteMap != "" {
+		var err error
+		if cfg.SiteMap, err = readSiteMap(a.Env.Path(n.SiteMap)); err != nil {
+			return cfg, err
+		}
+	}
+	return cfg, nil
+}
+
+// readSiteMap reads the file of --site-map.
+func readSiteMap(path string) (*policy.SiteMap, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("read the site map: %w", err)
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, policy.MaxSiteMapBytes+1))
+	if err != nil {
+		return nil, fmt.Errorf("read the site map: %w", err)
+	}
+	m, err := policy.ParseSiteMap(text)
+	if err != nil {
+		return nil, &Fault{Code: Usage, Message: "site map " + path, Hint: "correct that line; each is a prefix and a label, # begins a comment", Err: err}
+	}
+	return m, nil
 }
 
 // machineID returns what tells this machine from others: the system's id where

@@ -66,6 +66,12 @@
 // four pieces are held by somebody, Next returns nothing more: the origin sent one
 // copy, and the leechers trade the rest.
 //
+// # Sites
+//
+// A [SiteMap] tells an address's site by the longest prefix that holds it. Worked
+// example: with the lines "10.0.0.0/8 elsewhere" and "10.1.0.0/16 berlin", 10.1.2.3
+// is in berlin and 10.2.0.1 elsewhere.
+//
 // # Limits by the time of the week
 //
 // A [Timetable] says which rate limit holds when. Worked example: "mon-fri
