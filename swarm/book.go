@@ -112,6 +112,14 @@ func (b *book) alive(ap netip.AddrPort) {
 	}
 }
 
+// lost notes that the connection to a peer went silent: it is dialled again soon.
+func (b *book) lost(ap netip.AddrPort, now time.Time) {
+	if a := b.addrs[ap]; a != nil {
+		a.tries = 0
+		a.next = now.Add(firstRetry)
+	}
+}
+
 // hurry makes every address due, after a long time without progress.
 func (b *book) hurry() {
 	for _, a := range b.addrs {

@@ -67,8 +67,16 @@
 //	             t = 0: not known here
 //	5 ready      no body: the sender has opened its storage and can use grants;
 //	             what it has already it has told with the messages of BEP 3
+//	6 ping       8 bytes, of the sender's choice: an answer is asked for
+//	7 pong       the 8 bytes of the ping; or zeros, unasked: the sender is alive and
+//	             has nothing to say
 //
 // Worked example: 01 00000007 grants piece 7.
+//
+// A peer of which no byte comes for 2.3 s is sent a ping, if this node waits for
+// anything of it; after 7 s its connection is closed and dialled again, and the next
+// time more silence is allowed (ping.go). Round trips of pings tell neighbours from
+// far peers.
 //
 // Everything in them is a hint or is checked: a layer against its pieces root,
 // pieces against SHA-256. A peer that lies about the rest costs time only.

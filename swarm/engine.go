@@ -397,6 +397,11 @@ func (e *engine) extension(ev torrent.PeerConnReadExtensionMessageEvent) {
 		return
 	}
 	payload := slices.Clone(ev.Payload)
+	if name == extSwarm && len(payload) > 0 && payload[0] == kindPong {
+		at := e.node.cfg.Now() // and not when the loop comes to it
+		e.node.tell(l, len(payload), func() { e.node.ponged(l, payload[1:], at) })
+		return
+	}
 	if gs := l.item.gossip; gs != nil && string(name) == gs.protocol {
 		gs.deliver(gossipEvent{peer: l.id, payload: payload, link: l})
 		return

@@ -85,7 +85,8 @@ type PeerSnapshot struct {
 	Client   string // as the peer names itself; not to be trusted
 	ID       string // its peer id, quoted
 	Tier     Tier
-	Ours     bool // speaks our extension
+	Ours     bool          // speaks our extension
+	RTT      time.Duration // median of the last round trips while idle; 0: not measured
 	Received int64
 	Uploaded int64
 }

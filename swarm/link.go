@@ -48,6 +48,9 @@ type link struct {
 	partAt     time.Time     // when the last part of a piece layer came
 	pexIn      *rate.Limiter // of PEX messages; nil before the first
 	hungryIn   *rate.Limiter // of hungry messages; nil before the first
+	pingIn     *rate.Limiter // of pings; nil before the first
+	life       life
+	rtt        time.Duration // median of the last measurements; 0: none yet
 }
 
 // samePeer reports whether two links lead to one peer: by its id and its address,

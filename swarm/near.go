@@ -50,9 +50,13 @@ func (n *Node) firstTier(addr netip.Addr) Tier {
 // retier decides anew how near a link's peer is.
 func (n *Node) retier(l *link) {
 	s := n.nearnessOf(l.remote.Addr())
-	s.origin = l.origin.Load()
 	s.here, s.there = n.site, n.siteOf(l)
+	s.quick = l.life.quick && !l.origin.Load()
 	s.sameMachine = l.hello != nil && l.hello.Machine == machineTag(n.cfg.MachineID, l.item.hash)
+	if l.tap != nil {
+		l.tap.setClass(n.classOf(s.tier() < TierFar)) // an origin too, by where it is
+	}
+	s.origin = l.origin.Load()
 	t := s.tier()
 	if n.cfg.Blind && t != TierOrigin {
 		t = TierFar

@@ -103,10 +103,12 @@ type Node struct {
 	started time.Time
 
 	// Owned by the loop.
-	items   map[Infohash]*Item
-	known   *discover.Known
-	stirred map[*Item]bool // whose policy may have decided something
-	site    string         // this node's label
+	items    map[Infohash]*Item
+	known    *discover.Known
+	stirred  map[*Item]bool // whose policy may have decided something
+	site     string         // this node's label
+	patience patience
+	pulsed   time.Time // of the last pulse
 }
 
 // knownTried is how many peers of earlier runs are tried for a new item.
@@ -128,6 +130,8 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 		loopEnd: make(chan struct{}),
 		started: cfg.Now(),
 		known:   new(discover.Known),
+
+		patience: make(patience),
 	}
 	if len(cfg.Known) > 0 {
 		if k, err := discover.ParseKnown(cfg.Known); err == nil {

@@ -38,6 +38,7 @@ func (n *Node) linkHandshook(l *link, client string, port int, pex, gossip bool)
 		h := hello{Machine: machineTag(n.cfg.MachineID, it.hash), Site: n.site}
 		n.eng.send(l, extSwarm, h.bytes())
 		n.sayReady(l)
+		n.greetPings(l)
 		if l.listenAddr.IsValid() {
 			n.known.Heard(l.listenAddr, n.cfg.Now())
 		}
@@ -113,6 +114,8 @@ func (n *Node) message(l *link, ext string, payload []byte) {
 		}
 	case kindReady:
 		n.joinGrants(l)
+	case kindPing:
+		err = n.pinged(l, body)
 	case kindAskLayer:
 		var m layerMessage
 		if m, err = parseLayerMessage(body); err == nil {

@@ -40,6 +40,7 @@ func (m *meter) update(total int64, now time.Time) {
 
 // pulse does what is due by time.
 func (n *Node) pulse(now time.Time) {
+	n.livePulse(now)
 	for _, it := range n.items {
 		received, _ := it.count.snapshot()
 		it.down.update(received.Total(), now)
@@ -166,6 +167,7 @@ func (n *Node) itemSnapshot(it *Item) ItemSnapshot {
 			ID:       string(l.pc.PeerID[:]),
 			Tier:     Tier(l.tier.Load()),
 			Ours:     l.ours.Load(),
+			RTT:      l.rtt,
 			Received: l.received.Load(),
 			Uploaded: stats.BytesWrittenData.Int64(),
 		})

@@ -46,7 +46,7 @@ type block struct{ piece, begin uint32 }
 // called by one goroutine at a time, Write too.
 type tap struct {
 	net.Conn
-	rw     io.ReadWriter // Conn, or the obfuscated stream inside it
+	rw     io.ReadWriter // vital, which counts what passes
 	now    func() time.Time
 	up     *uplink // nil: data does not wait
 	lease  lease   // owned by up
@@ -55,6 +55,8 @@ type tap struct {
 	closed func(*tap)
 	gone   chan struct{} // closed when the connection is
 	wake   chan struct{} // there is something to hear
+
+	vital vital // around Conn, or the obfuscated stream inside it
 
 	inbound inbound // owned by the goroutine that reads
 
@@ -84,9 +86,10 @@ type tap struct {
 
 func newTap(c net.Conn, rw io.ReadWriter, closed func(*tap)) *tap {
 	t := &tap{
-		Conn: c, rw: rw, now: time.Now, choking: true, pads: make(map[block]padded), closed: closed,
+		Conn: c, vital: vital{rw: rw}, now: time.Now, choking: true, pads: make(map[block]padded), closed: closed,
 		gone: make(chan struct{}), wake: make(chan struct{}, 1),
 	}
+	t.rw = &t.vital
 	t.room.L = &t.mu
 	t.lease.flow = t
 	return t

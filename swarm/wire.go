@@ -23,6 +23,8 @@ const (
 	kindAskLayer
 	kindLayer
 	kindReady
+	kindPing
+	kindPong
 )
 
 const (
