@@ -331,6 +331,9 @@ func TestSitesAreRoutedOverTheirLinks(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
+	if count, err := a.Connections(); err != nil || count != 1 {
+		t.Errorf("%d connections, %v, where one is open", count, err)
+	}
 	go func() {
 		if served, err := l.Accept(); err == nil {
 			io.Copy(io.Discard, served)

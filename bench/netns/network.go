@@ -248,6 +248,9 @@ func (h *Host) Unplug(ctx context.Context) error {
 // Counters of the host's device.
 func (h *Host) Counters() (Counters, error) { return deviceCounters(h.namespace, h.device) }
 
+// Connections is how many TCP connections are established at the host, at either end.
+func (h *Host) Connections() (int, error) { return establishedIn(h.namespace) }
+
 // Shaper is the token bucket at the host's uplink, if it has one.
 func (h *Host) Shaper(ctx context.Context) (Qdisc, error) {
 	if !h.shaped {
