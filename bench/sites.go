@@ -5,12 +5,9 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"handful/bench/netns"
@@ -95,20 +92,22 @@ func (o sitesOptions) bounds() (near, far time.Duration) {
 // sitesResult is one run, as it is printed with --json. Figures below 0 were not measured. Lists have one figure a site,
 // the origin's first.
 type sitesResult struct {
-	Type     string `json:"type"`   // "sites"
-	Client   string `json:"client"` // "handful-blind" is ours with all tiers equal
-	Version  string `json:"version,omitempty"`
-	Missing  string `json:"missing,omitempty"` // why there are no figures
-	Error    string `json:"error,omitempty"`   // why the figures are not to be trusted
-	Run      int    `json:"run,omitempty"`
-	Sites    int    `json:"sites"`
-	N        int    `json:"n"` // leechers in each site
-	Rate     int64  `json:"rate_bits"`
-	Link     int64  `json:"link_bits"`
-	Size     int64  `json:"size"`
-	Piece    int64  `json:"piece"` // 0: the client's choice
-	Label    bool   `json:"label"` // the nodes were told their sites
-	Complete int    `json:"complete"`
+	Type       string `json:"type"`   // "sites"
+	Client     string `json:"client"` // "handful-blind" is ours with all tiers equal
+	Version    string `json:"version,omitempty"`
+	Missing    string `json:"missing,omitempty"` // why there are no figures
+	Error      string `json:"error,omitempty"`   // why the figures are not to be trusted
+	Run        int    `json:"run,omitempty"`
+	Attempt    int    `json:"attempt,omitempty"`    // above 1: those before it did not count
+	Overloaded bool   `json:"overloaded,omitempty"` // the machine was too busy: it does not count
+	Sites      int    `json:"sites"`
+	N          int    `json:"n"` // leechers in each site
+	Rate       int64  `json:"rate_bits"`
+	Link       int64  `json:"link_bits"`
+	Size       int64  `json:"size"`
+	Piece      int64  `json:"piece"` // 0: the client's choice
+	Label      bool   `json:"label"` // the nodes were told their sites
+	Complete   int    `json:"complete"`
 
 	NearBound float64   `json:"near_bound_seconds"`
 	FarBound  float64   `json:"far_bound_seconds"`
@@ -161,7 +160,7 @@ func sitesMain(ctx context.Context, args []string, out report) (err error) {
 		fmt.Fprint(out.stdout, m.table(clients, results))
 	}
 	for _, r := range results {
-		if r.Error != "" {
+		if r.Error != "" && (!r.Overloaded || r.Attempt == 1+moreAttempts) {
 			err = fmt.Errorf("%s: %s", r.Client, r.Error)
 		}
 	}
@@ -212,116 +211,59 @@ func (m *siteMeasure) rivalPiece() int64 {
 	return crowdOptions{size: m.size, piece: m.piece}.rivalPiece()
 }
 
-// measure runs every client, all of them once before any a second time.
+// measure runs every client, all of them once before any a second time. Runs that do not count are repeated.
 func (m *siteMeasure) measure(ctx context.Context, clients []variant) ([]sitesResult, error) {
 	var results []sitesResult
-	near, far := m.bounds()
 	for run := range m.runs {
 		for _, v := range clients {
-			r := sitesResult{Type: "sites", Client: v.name, Version: v.version, Run: run + 1, Sites: m.sites, N: m.leechers,
-				Rate: int64(m.rate), Link: int64(m.link), Size: int64(m.size), Piece: int64(m.piece), Label: m.label,
-				NearBound: near.Seconds(), FarBound: far.Seconds()}
-			if v.Name() != "handful" {
-				r.Piece, r.Label = m.rivalPiece(), false
-			}
-			switch {
-			case v.missing != nil && run > 0:
+			if run > 0 && v.missing != nil {
 				continue
-			case v.missing != nil:
-				r.Missing = v.missing.Error()
-			default:
-				m.out.notef("%d sites of %d, run %d of %d: %s", m.sites, m.leechers, run+1, m.runs, v.name)
-				err := m.once(ctx, v, &r)
-				if cause := context.Cause(ctx); cause != nil {
-					return nil, cause
-				}
-				if errors.Is(err, rival.ErrUnsupported) {
-					r.Missing = err.Error()
-				} else if err != nil {
-					m.out.notef("%s: %v", v.name, err)
-					r.Error = err.Error()
-				}
 			}
-			results = append(results, r)
-			if m.json {
-				if err := m.out.line(r); err != nil {
+			for attempt := range 1 + moreAttempts {
+				m.out.notef("%d sites of %d, run %d of %d: %s", m.sites, m.leechers, run+1, m.runs, v.name)
+				r, err := m.attempt(ctx, v, run+1, attempt+1)
+				if err != nil {
 					return nil, err
 				}
+				results = append(results, r)
+				if !r.Overloaded {
+					break
+				}
+				m.out.notef("%s: the machine was %.2f busy, above %.2f: this run does not count", v.name, r.Busy, busyLimit)
 			}
 		}
 	}
 	return results, nil
 }
 
-func (m *siteMeasure) table(clients []variant, results []sitesResult) string {
-	t := table{head: []string{"client", "runs", "far last/bound", "near last s", "far last s", "copies a link", "out of origin's site", "back",
-		"origin copies", "duplicates %", "busy", "own"}}
-	for _, v := range clients {
-		good, why := goodRuns(v.name, results)
-		name := v.name
-		if v.version != "" {
-			name += " " + v.version
-		}
-		if len(good) == 0 {
-			t.missing(name, firstLine(why))
-			continue
-		}
-		of := func(field func(sitesResult) float64, digits int) string { return number(medianOf(good, field), digits) }
-		t.add(name, strconv.Itoa(len(good)),
-			of(func(r sitesResult) float64 { return r.FarRatio }, 3),
-			of(func(r sitesResult) float64 { return r.Last[0] }, 2),
-			of(func(r sitesResult) float64 { return slices.Max(r.Last[1:]) }, 2),
-			of(func(r sitesResult) float64 { return r.LinkCopies }, 3),
-			of(func(r sitesResult) float64 { return r.OriginSite }, 3),
-			of(func(r sitesResult) float64 { return r.Back }, 3),
-			of(func(r sitesResult) float64 { return r.OriginCopies }, 3),
-			of(func(r sitesResult) float64 { return 100 * r.Duplicates }, 2),
-			of(func(r sitesResult) float64 { return r.Busy }, 2),
-			of(func(r sitesResult) float64 { return r.Own }, 2))
-	}
+// attempt makes one run, and prints it with --json. Only the end of ctx and of the output is an error.
+func (m *siteMeasure) attempt(ctx context.Context, v variant, run, attempt int) (sitesResult, error) {
 	near, far := m.bounds()
-	return fmt.Sprintf("%d sites of %d, %s, uplinks %sbit/s, links %sbit/s each way; bounds %.2f s in the origin's site, %.2f s in the others; medians.\n\n%s%s",
-		m.sites, m.leechers, m.size.String()+"iB", m.rate.String(), m.link.String(), near.Seconds(), far.Seconds(), t.String(), m.verdict(results))
-}
-
-// goodRuns of a client; or why there are none.
-func goodRuns(name string, results []sitesResult) (good []sitesResult, why string) {
-	for _, r := range results {
-		switch {
-		case r.Client != name:
-		case r.Missing != "":
-			why = r.Missing
-		case r.Error != "":
-			why = "failed: " + r.Error
-		default:
-			good = append(good, r)
+	r := sitesResult{Type: "sites", Client: v.name, Version: v.version, Run: run, Attempt: attempt, Sites: m.sites, N: m.leechers,
+		Rate: int64(m.rate), Link: int64(m.link), Size: int64(m.size), Piece: int64(m.piece), Label: m.label,
+		NearBound: near.Seconds(), FarBound: far.Seconds()}
+	if v.Name() != "handful" {
+		r.Piece, r.Label = m.rivalPiece(), false
+	}
+	missing := v.missing
+	if missing == nil {
+		err := m.once(ctx, v, &r)
+		if cause := context.Cause(ctx); cause != nil {
+			return r, cause
 		}
+		if errors.Is(err, rival.ErrUnsupported) {
+			missing = err
+		} else if err != nil {
+			m.out.notef("%s: %v", v.name, err)
+			r.Error = err.Error()
+		}
+		r.Overloaded = r.Busy > busyLimit
 	}
-	return good, why
-}
-
-// verdict on "never starved": in no run of ours is anybody later than the latest of a run that is blind to nearness. Of
-// several blind runs the median is taken, of ours the worst.
-func (m *siteMeasure) verdict(results []sitesResult) string {
-	if !m.blind {
-		return ""
+	if missing != nil {
+		r.Missing = missing.Error()
 	}
-	sighted, _ := goodRuns("handful", results)
-	blind, _ := goodRuns(blindName, results)
-	if len(sighted) == 0 || len(blind) == 0 {
-		return "\nNever starved: not decided, since a run failed.\n"
+	if m.json {
+		return r, m.out.line(r)
 	}
-	latest := 0.0
-	for _, r := range sighted {
-		latest = math.Max(latest, r.Makespan)
-	}
-	limit := medianOf(blind, func(r sitesResult) float64 { return r.Makespan })
-	word := "holds"
-	if latest > limit {
-		word = "DOES NOT HOLD"
-	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "\nNever starved: %s. The latest leecher of all %d runs with nearness: %.2f s; of the blind run (median of %d): %.2f s.\n",
-		word, len(sighted), latest, len(blind), limit)
-	return b.String()
+	return r, nil
 }
