@@ -72,8 +72,8 @@ func (m *siteMeasure) verdict(results []sitesResult) string {
 	if !m.blind {
 		return ""
 	}
-	sighted, _, _ := goodRuns("handful", results)
-	blind, _, _ := goodRuns(blindName, results)
+	sighted, _, busy := goodRuns("handful", results)
+	blind, _, busyToo := goodRuns(blindName, results)
 	if len(sighted) == 0 || len(blind) == 0 {
 		return "\nNever starved: not decided, since a run failed.\n"
 	}
@@ -85,6 +85,9 @@ func (m *siteMeasure) verdict(results []sitesResult) string {
 	word := "holds"
 	if latest > limit {
 		word = "DOES NOT HOLD"
+	}
+	if busy || busyToo {
+		word += ", in runs that do not count"
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "\nNever starved: %s. The latest leecher of all %d runs with nearness: %.2f s; of the blind run (median of %d): %.2f s.\n",
