@@ -153,7 +153,7 @@ func TestSites(t *testing.T) {
 		t.Fatalf("exit code %d: %s", code, stderr.String())
 	}
 	var r sitesResult
-	if err := json.Unmarshal(stdout.Bytes(), &r); err != nil {
+	if err := json.NewDecoder(&stdout).Decode(&r); err != nil { // a busy machine has several
 		t.Fatalf("%v in %q", err, stdout.String())
 	}
 	if r.Complete != 2 || r.Error != "" || len(r.Last) != 2 || r.Last[1] < r.FarBound || r.FarRatio < 1 || r.Makespan <= 0 {
