@@ -4,6 +4,8 @@
 //	go run ./bench pair     one seed, one leecher on loopback: rate, CPU and memory of both ends
 //	go run ./bench crowd    one origin, N leechers at once on slow uplinks: time against the physical limit, copies sent
 //	go run ./bench churn    the same crowd disturbed: who completes, and how much later
+//	go run ./bench sites    sites joined by slow links: copies over each link, time against what the links allow
+//	go run ./bench small    many nodes fetch many small torrents: time, copies the origin sent, memory
 //	go run ./bench packages the Debian packages that the rivals are in
 //
 // Results are a table on standard output, or with --json one JSON object a line; what it is doing goes to standard error. A rival
@@ -69,6 +71,27 @@
 // What a client holds is read from its files: the first and last 8 bytes of each block are compared with the source. So it
 // is the same for all clients, and no client's word is taken for it. In slow, the acknowledgements of TCP alone fill the uplink
 // about as long as T* lasts (one of 66 bytes for each 5800 of payload: 1.1 % of it), which is why there is throttled beside it.
+//
+// # Sites
+//
+// S sites of M leechers, the origin in the first. Each site is an IP prefix with a router of its own, whose link to the
+// core that joins them is shaped both ways; inside, only the hosts' uplinks are. Everybody is told of everybody, as in a
+// crowd, by a tracker that each site reaches inside. With F bytes, link rate L, uplinks U, nothing can be faster than
+//
+//	8·F/U in the origin's site, max(8·F/L, 8·F/U) in the others
+//
+// since a copy must leave the origin, and one must come in over each other site's link; one out of the origin's site is
+// enough, for the others have links of their own to pass it on. Copies over a link are whole frames / F, so 1.046 is the
+// least. With -blind ours runs once more with all tiers equal: nearness must make nobody later than the latest there.
+//
+// # Small torrents
+//
+// One publisher (`seed serve`, and a `seed publish --no-wait` for each torrent), and N nodes that each run one
+// `fetch -i LINKS -j P` in an order of their own. Nobody is told of anybody but by the links as they are printed, and there is no
+// tracker beside the publisher's. Time runs from the start of the first node's program; the bound is T* of all torrents as one.
+// Origin copies are whole frames out of the origin's uplink / all payload: what each pair of node and torrent costs
+// there beside the payload is the point. Memory is the most anonymous memory of any one node, connections the most TCP
+// connections that were seen established at one host, looked at every 3 s.
 //
 // Exit codes: 0 measured, 1 something failed, 2 usage, 130 and 143 ended by a signal. Namespaces, programs and files are
 // removed in all of them; what a killed run leaves is removed by the next.

@@ -18,6 +18,7 @@ type field struct {
 	network *netns.Network // nil: loopback
 	bridge  *netns.Bridge  // nil: loopback, or a lone host
 	lone    *netns.Host
+	sites   []*netns.Site // of a field of several; bridge is nil then
 	hosts   []*netns.Host // one a client; nil without links
 	clients []netip.AddrPort
 }
@@ -107,6 +108,8 @@ func (f *field) namespace(i int) string {
 // listen is where all clients can reach a server of the measurement itself.
 func (f *field) listen() (net.Listener, error) {
 	switch {
+	case f.sites != nil:
+		return listenInEach(f.sites)
 	case f.bridge != nil:
 		return f.bridge.Listen(0)
 	case f.lone != nil:

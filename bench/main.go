@@ -25,6 +25,8 @@ const usage = `usage: bench QUESTION [flags]
   crowd     one origin, N leechers at once: makespan / T*, origin copies, duplicates
   churn     a crowd that is disturbed: who completes, and how much later
   sim       the policy in a simulated swarm of thousands: copies, makespan / bound, who is served
+  sites     sites joined by slow links: copies over each link, time against what the links allow
+  small     many nodes fetch many small torrents, some at a time: time, origin copies, memory
   packages  print the Debian packages that hold the rivals, on one line
 
 bench QUESTION -h lists its flags. Results go to standard output, with --json as JSON Lines.
@@ -94,6 +96,10 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 		return churnMain(ctx, rest, out)
 	case "sim":
 		return simMain(ctx, rest, out)
+	case "sites":
+		return sitesMain(ctx, rest, out)
+	case "small":
+		return smallMain(ctx, rest, out)
 	case "packages":
 		fmt.Fprintln(stdout, strings.Join(Packages, " "))
 		return nil
@@ -101,7 +107,7 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 		fmt.Fprint(stdout, usage)
 		return nil
 	default:
-		return fmt.Errorf("%w: no question %q; there are hash, pair, crowd, churn, sim and packages", errUsage, question)
+		return fmt.Errorf("%w: no question %q; there are hash, pair, crowd, churn, sim, sites, small and packages", errUsage, question)
 	}
 }
 

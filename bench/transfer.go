@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -30,6 +31,7 @@ type transfer struct {
 	static  bool            // addresses are given at the start where the client can take them
 	leave   bool            // leechers end when complete
 	env     []string        // added to the environment of our own programs
+	siteOf  []int           // number of each client's site, as our own programs are told; nil = they are not
 	every   time.Duration   // a leecher comes each time this has passed, the first at once; 0 = all at once
 	guests  map[int]entrant // leechers (by client, from 1) of another kind than client
 	late    int             // clients, the field's last, that join meanwhile: nobody waits for them
@@ -187,6 +189,9 @@ func (t *transfer) job(i int) rival.Job {
 	}
 	if t.client.Name() == "handful" {
 		j.Env = t.env
+		if t.siteOf != nil {
+			j.Env = append(slices.Clone(t.env), fmt.Sprintf("HANDFUL_SITE=site%d", t.siteOf[i]+1))
+		}
 	}
 	if i > 0 && t.told() {
 		for k, a := range t.field.clients {

@@ -4,8 +4,8 @@
 // # What it makes
 //
 // Every host is a network namespace with one Ethernet link, eth0, and an address of its own. Hosts hang on bridges; all
-// bridges of a Network live in one more namespace, the switch. Two bridges can be joined by a trunk, which makes two sites.
-// Nothing is connected to the machine's own interfaces, there is no default route, so no packet leaves.
+// bridges of a Network live in one more namespace, the switch. Two bridges can be joined by a trunk, which makes one
+// Ethernet of them. Nothing is connected to the machine's own interfaces, no route leads there, so no packet leaves.
 //
 //	      namespace h0        namespace h1         namespace h2
 //	        eth0 (tbf: up)      eth0 (tbf: up)       eth0 (tbf: up)
@@ -13,6 +13,12 @@
 //	switch:  p0 (tbf: down)      p1                   p2
 //	          +------ bridge a ---+                    +--- bridge b
 //	                     +--------- trunk (tbf each way) ----+
+//
+// A Site is a bridge with an IP prefix of its own and a router, as real sites are; all sites hang on one core:
+//
+//	namespace siteN:  bridge (gateway of its hosts) -- router -- wan (tbf: out)
+//	                                                              |
+//	switch, as the core that routes between sites:              pN (tbf: in)
 //
 // # How a link is shaped
 //

@@ -108,6 +108,28 @@ func deviceCounters(namespace, device string) (c Counters, err error) {
 	return c, err
 }
 
+func establishedIn(namespace string) (count int, err error) {
+	err = Do(namespace, func() error {
+		for _, name := range []string{"tcp", "tcp6"} {
+			f, err := os.Open("/proc/thread-self/net/" + name)
+			if errors.Is(err, os.ErrNotExist) {
+				continue // a kernel without that protocol
+			}
+			if err != nil {
+				return fmt.Errorf("read connections of %s: %w", namespace, err)
+			}
+			n, err := ParseEstablished(f)
+			f.Close()
+			if err != nil {
+				return err
+			}
+			count += n
+		}
+		return nil
+	})
+	return count, err
+}
+
 // Close ends what still runs in the network's namespaces and removes them. It works after the network's context is
 // cancelled, and a second time.
 func (n *Network) Close() error {

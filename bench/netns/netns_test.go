@@ -305,3 +305,61 @@ func TestErrors(t *testing.T) {
 		t.Errorf("got %v, want the function's own error", err)
 	}
 }
+
+func TestSitesAreRoutedOverTheirLinks(t *testing.T) {
+	n := network(t)
+	site := func(prefix string) *Site {
+		t.Helper()
+		s, err := n.Site(t.Context(), SiteOptions{Addr: netip.MustParsePrefix(prefix), Link: Shape{Rate: 100e6}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	one, two, three := site("10.88.1.1/24"), site("10.88.2.1/24"), site("10.88.3.1/24")
+	a, b := host(t, one.Bridge, "10.88.1.2/24", 0), host(t, two.Bridge, "10.88.2.2/24", 0)
+	const payload = 1 << 19
+	send(t, a, b, payload)
+	send(t, a, host(t, one.Bridge, "10.88.1.3/24", 0), payload) // stays inside
+	l, err := one.Listen(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	c, err := Dial(t.Context(), a.Namespace(), netip.MustParseAddrPort(l.Addr().String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if count, err := a.Connections(); err != nil || count != 1 {
+		t.Errorf("%d connections, %v, where one is open", count, err)
+	}
+	go func() {
+		if served, err := l.Accept(); err == nil {
+			io.Copy(io.Discard, served)
+			served.Close()
+		}
+	}()
+	if _, err := io.CopyN(c, zeros{}, payload); err != nil { // so does this
+		t.Fatal(err)
+	}
+	for _, k := range []struct {
+		name    string
+		site    *Site
+		in, out bool // carried the payload
+	}{{"sender's", one, false, true}, {"receiver's", two, true, false}, {"third", three, false, false}} {
+		in, out, err := k.site.Carried(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, way := range []struct {
+			name  string
+			bytes int64
+			want  bool
+		}{{"in", in.Bytes, k.in}, {"out", out.Bytes, k.out}} {
+			if way.want && (way.bytes < payload*1037/1000 || way.bytes > payload*13/10) || !way.want && way.bytes > payload/10 {
+				t.Errorf("the %s link carried %d bytes %s, of %d that crossed once", k.name, way.bytes, way.name, payload)
+			}
+		}
+	}
+}

@@ -25,10 +25,12 @@ type Network struct {
 
 // A Bridge is one site: an Ethernet switch, with an address of its own where servers of the measurement can listen.
 type Bridge struct {
-	net    *Network
-	device string
-	addr   netip.Prefix
-	mcast  bool
+	net       *Network
+	namespace string
+	device    string
+	addr      netip.Prefix
+	mcast     bool
+	routed    bool // its address is its hosts' gateway
 }
 
 // BridgeOptions: Addr is the bridge's own address and the prefix of its hosts. Multicast is passed between hosts only
@@ -92,7 +94,11 @@ func (n *Network) namespace(ctx context.Context, name string) (string, error) {
 
 // Bridge adds a site.
 func (n *Network) Bridge(ctx context.Context, o BridgeOptions) (*Bridge, error) {
-	b := &Bridge{net: n, device: fmt.Sprintf("br%d", n.bridges), addr: o.Addr, mcast: o.Multicast}
+	return n.bridgeIn(ctx, n.Switch(), o)
+}
+
+func (n *Network) bridgeIn(ctx context.Context, namespace string, o BridgeOptions) (*Bridge, error) {
+	b := &Bridge{net: n, namespace: namespace, device: fmt.Sprintf("br%d", n.bridges), addr: o.Addr, mcast: o.Multicast}
 	n.bridges++
 	batch := []string{
 		"link add " + b.device + " type bridge mcast_snooping 0",
@@ -100,7 +106,7 @@ func (n *Network) Bridge(ctx context.Context, o BridgeOptions) (*Bridge, error) 
 		"addr add " + o.Addr.String() + " dev " + b.device,
 		"link set " + b.device + " up",
 	}
-	return b, run(ctx, strings.Join(batch, "\n"), "ip", "-n", n.Switch(), "-batch", "-")
+	return b, run(ctx, strings.Join(batch, "\n"), "ip", "-n", namespace, "-batch", "-")
 }
 
 // Host adds a host to the bridge.
@@ -123,6 +129,9 @@ func (b *Bridge) Host(ctx context.Context, o HostOptions) (*Host, error) {
 	if b.mcast { // where multicast is what is tested, it needs a route
 		batch = append(batch, "route add 224.0.0.0/4 dev eth0")
 	}
+	if b.routed {
+		batch = append(batch, "route add default via "+b.Addr().String())
+	}
 	if err := run(ctx, strings.Join(batch, "\n"), "ip", "-n", ns, "-batch", "-"); err != nil {
 		return nil, err
 	}
@@ -130,7 +139,7 @@ func (b *Bridge) Host(ctx context.Context, o HostOptions) (*Host, error) {
 	if err := shape(ctx, ns, "eth0", o.Up); err != nil {
 		return nil, err
 	}
-	return h, shape(ctx, n.Switch(), port, o.Down)
+	return h, shape(ctx, b.namespace, port, o.Down)
 }
 
 // Lone adds a host that is connected to nobody, with all the given addresses on its loopback device: two programs on two
@@ -153,7 +162,7 @@ func (n *Network) Lone(ctx context.Context, addrs ...netip.Prefix) (*Host, error
 	return h, nil
 }
 
-// Join connects two bridges by a trunk that is shaped in both directions alike.
+// Join connects two bridges, of which neither is a Site's, by a trunk that is shaped in both directions alike.
 func (n *Network) Join(ctx context.Context, a, b *Bridge, s Shape) (*Trunk, error) {
 	t := &Trunk{net: n, a: n.port(), b: n.port()}
 	if err := a.plug(ctx, t.a, "link add "+t.a+" type veth peer name "+t.b); err != nil {
@@ -180,7 +189,7 @@ func (b *Bridge) plug(ctx context.Context, device, add string) error {
 	if !b.mcast {
 		batch = append(batch, "link set "+device+" type bridge_slave mcast_flood off")
 	}
-	return run(ctx, strings.Join(batch, "\n"), "ip", "-n", b.net.Switch(), "-batch", "-")
+	return run(ctx, strings.Join(batch, "\n"), "ip", "-n", b.namespace, "-batch", "-")
 }
 
 func shape(ctx context.Context, ns, device string, s Shape) error {
@@ -200,7 +209,7 @@ func (b *Bridge) Addr() netip.Addr { return b.addr.Addr() }
 // Listen opens a TCP listener on the bridge's own address; port 0 picks one. Connections to it pass no shaper but the
 // sender's own.
 func (b *Bridge) Listen(port uint16) (net.Listener, error) {
-	return Listen(b.net.Switch(), netip.AddrPortFrom(b.Addr(), port))
+	return Listen(b.namespace, netip.AddrPortFrom(b.Addr(), port))
 }
 
 // Listen opens a TCP listener inside a namespace, "" for the caller's own. It stays there wherever its user runs.
@@ -238,6 +247,9 @@ func (h *Host) Unplug(ctx context.Context) error {
 
 // Counters of the host's device.
 func (h *Host) Counters() (Counters, error) { return deviceCounters(h.namespace, h.device) }
+
+// Connections is how many TCP connections are established at the host, at either end.
+func (h *Host) Connections() (int, error) { return establishedIn(h.namespace) }
 
 // Shaper is the token bucket at the host's uplink, if it has one.
 func (h *Host) Shaper(ctx context.Context) (Qdisc, error) {

@@ -70,6 +70,26 @@ func ParseNetDev(r io.Reader) (map[string]Counters, error) {
 	return devs, nil
 }
 
+// ParseEstablished counts the established connections in the format of /proc/net/tcp: after a heading, one line a
+// socket, whose fourth word is its state; 01 is established.
+func ParseEstablished(r io.Reader) (count int, err error) {
+	sc := bufio.NewScanner(r)
+	for n := 1; sc.Scan(); n++ {
+		fields := strings.Fields(sc.Text())
+		switch {
+		case n == 1:
+		case len(fields) < 4 || len(fields[3]) != 2:
+			return 0, fmt.Errorf("parse connections: line %d has no state in its fourth word: %.200q", n, sc.Text())
+		case fields[3] == "01":
+			count++
+		}
+	}
+	if err := sc.Err(); err != nil {
+		return 0, fmt.Errorf("read connections: %w", err)
+	}
+	return count, nil
+}
+
 // Shape is how one direction of a link is slowed down. The zero value leaves it as fast as the machine.
 type Shape struct {
 	Rate int64 // bit/s; 0 = not shaped

@@ -72,3 +72,17 @@ func FuzzParseNetDev(f *testing.F) {
 		}
 	})
 }
+
+func TestParseEstablished(t *testing.T) {
+	const heading = "  sl  local_address rem_address   st tx_queue rx_queue tr\n"
+	const listening = "   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000\n"
+	const open = "   1: 0100007F:1F90 0100007F:9C40 01 00000000:00000000 00:00000000\n"
+	for text, want := range map[string]int{"": 0, heading: 0, heading + listening: 0, heading + open + listening + open: 2} {
+		if got, err := ParseEstablished(strings.NewReader(text)); err != nil || got != want {
+			t.Errorf("%q: %d, %v, want %d", text, got, err, want)
+		}
+	}
+	if _, err := ParseEstablished(strings.NewReader(heading + "0: 0100007F:1F90 x\n")); err == nil {
+		t.Error("a line without a state was taken")
+	}
+}

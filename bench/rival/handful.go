@@ -158,7 +158,7 @@ func parseHandful(line string) (event, bool) {
 				s.Received += n
 			}
 		}
-		return event{done: true, stats: &s}, true
+		return event{done: true, stats: &s, tiers: m.Received}, true
 	case "error":
 		return event{failure: errors.New("code " + strconv.Itoa(m.Code) + ": " + m.Message + " (" + m.Hint + ")")}, true
 	}

@@ -35,6 +35,7 @@ type Instance struct {
 	doneAt  time.Time
 	failure error // what the program itself called an error
 	stats   Stats
+	tiers   map[string]int64
 	link    string
 	torrent string
 	isReady bool
@@ -54,6 +55,7 @@ type event struct {
 	ready, done   bool
 	failure       error
 	stats         *Stats
+	tiers         map[string]int64
 	link, torrent string
 }
 
@@ -161,6 +163,9 @@ func (in *Instance) take(e event) {
 	if e.stats != nil {
 		in.stats = *e.stats
 	}
+	if e.tiers != nil {
+		in.tiers = e.tiers
+	}
 	if e.link != "" {
 		in.link = e.link
 	}
@@ -261,6 +266,13 @@ func (in *Instance) Stats() Stats {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	return in.stats
+}
+
+// Tiers are the bytes that Handful's leecher received, by tier ("link", "origin", …); nil for others. Nobody may write to it.
+func (in *Instance) Tiers() map[string]int64 {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.tiers
 }
 
 // Link is what Handful's seed published, and Torrent the path of the metainfo that it wrote; "" for others.

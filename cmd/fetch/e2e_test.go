@@ -30,6 +30,7 @@ func TestEndToEnd(t *testing.T) {
 	}
 	l := newLab(t)
 	t.Run("story", func(t *testing.T) { t.Parallel(); testStory(t, l) })
+	t.Run("many", func(t *testing.T) { t.Parallel(); testMany(t, l) })
 	t.Run("lan", func(t *testing.T) { t.Parallel(); testLAN(t, l) })
 	t.Run("input", func(t *testing.T) { t.Parallel(); testInput(t, l) })
 }

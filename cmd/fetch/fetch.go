@@ -8,37 +8,49 @@ import (
 	"handful/swarm/console"
 )
 
-// setFetch makes cmd fetch what its argument names.
+// setFetch makes cmd fetch what its arguments name.
 func setFetch(a *console.App, cmd *cobra.Command) {
 	var r fetchRequest
 	var stay console.Stay
+	jobs := defaultJobs
+	var input string
 	f := cmd.Flags()
 	f.StringVarP(&r.Dest, "output", "o", ".", "directory to put it into")
 	f.BoolVar(&r.Force, "force", false, "replace what is under that name")
+	f.StringVarP(&input, "input", "i", "", "file of more links, one a line; - = stdin")
+	f.VarP(console.Range(&jobs, 1, maxJobs), "jobs", "j", "how many links are fetched at a time")
 	r.AddFlags(f)
 	a.AddNode(false, cmd)
 	stay.AddTimeout(f, a.Env)
 	stay.AddSeeding(f, a.Env)
-	cmd.Args = a.Args(1, 1, "a link")
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if input != "" {
+			return nil
+		}
+		return a.Args(1, -1, "a link")(cmd, args)
+	}
 	cmd.ValidArgsFunction = func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return []string{"torrent"}, cobra.ShellCompDirectiveFilterFileExt
 	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		ctx := cmd.Context()
-		link, err := readLink(a, args[0])
+		links, err := readLinks(a, args, input)
 		if err != nil {
 			return err
 		}
-		if args[0] == "-" {
-			// What was on stdin is read: whoever runs the command again needs it.
-			a.Replace("-", link)
-		}
-		if r.target, err = parseTarget(ctx, a, link, a.Node.LANOnly); err != nil {
-			return err
-		}
 		r.Dest, r.DryRun, r.Timeout = a.Env.Path(r.Dest), a.Common.DryRun, stay.Timeout
+		all := make([]fetchRequest, len(links))
+		for i, link := range links {
+			all[i] = r
+			if all[i].target, err = parseTarget(ctx, a, link, a.Node.LANOnly); err != nil {
+				return err
+			}
+		}
 		return console.WithNode(ctx, a, tree, opener(a), func(ctx context.Context, n node) error {
-			return r.run(ctx, a, n, stay)
+			if len(all) == 1 {
+				return all[0].run(ctx, a, n, stay)
+			}
+			return fetchMany(ctx, a, n, links, all, jobs, stay)
 		})
 	}
 }
@@ -51,15 +63,10 @@ func (r *fetchRequest) run(ctx context.Context, a *console.App, n node, stay con
 	if err != nil {
 		return err
 	}
-	switch {
-	case got.Plan != nil:
-		out.Print(*got.Plan)
-		return nil
-	case got.Entry != nil:
-		out.Print(*got.Entry)
+	out.Print(got.line())
+	if got.Done == nil {
 		return nil
 	}
-	out.Print(*got.Done)
 	if a.Env.Held != nil && a.Env.Held.Verb == "serve" {
 		out.Print(console.Seeding{Node: true})
 		return nil

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 
 const (
 	maxLink       = 64 << 10         // bytes of a link on stdin
+	maxInput      = 16 << 20         // bytes of a file of links
 	maxTorrent    = 64 << 20         // bytes of a .torrent
 	webPatience   = 30 * time.Second // for a web server to begin
 	maxRedirects  = 5
@@ -38,6 +40,82 @@ func readLink(a *console.App, arg string) (string, error) {
 		return "", console.Usagef("pipe the link in, or give it as the argument", "there is no link on stdin")
 	}
 	return line, nil
+}
+
+// readLinks returns the links of the arguments, and after them those of the input
+// file: one a line, without empty lines and those that begin with #.
+func readLinks(a *console.App, args []string, input string) ([]string, error) {
+	var links []string
+	for i, arg := range args {
+		link, err := readLink(a, arg)
+		if err != nil {
+			return nil, err
+		}
+		if arg == "-" {
+			if input == "-" || slices.Contains(args[i+1:], "-") {
+				return nil, console.Usagef("give all of them with --input -", "stdin is asked for links twice")
+			}
+			// What was on stdin is read: whoever runs the command again needs it.
+			a.Replace("-", link)
+		}
+		links = append(links, link)
+	}
+	if input == "" {
+		return links, nil
+	}
+	b, err := readInput(a, input)
+	if err != nil {
+		return nil, err
+	}
+	for line := range strings.Lines(string(b)) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+			links = append(links, line)
+		}
+	}
+	if len(links) == 0 {
+		return nil, console.Usagef("put links into it, one a line", "there is no link in %s", nameOfInput(input))
+	}
+	return links, nil
+}
+
+func nameOfInput(input string) string {
+	if input == "-" {
+		return "stdin"
+	}
+	return input
+}
+
+// readInput reads a file of links, or stdin, which then can be read again by
+// whoever runs this command next.
+func readInput(a *console.App, input string) ([]byte, error) {
+	from := a.Env.Stdin
+	if input != "-" {
+		f, err := os.Open(a.Env.Path(input))
+		if err != nil {
+			return nil, &console.Fault{Code: console.Code(err), Message: "open the file of links", Hint: "check the path", Err: err}
+		}
+		defer f.Close()
+		from = f
+	} else if r, ok := from.(*replay); ok {
+		from = strings.NewReader(r.all)
+	}
+	b, err := io.ReadAll(io.LimitReader(from, maxInput+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("read links from %s: %w", nameOfInput(input), err)
+	case len(b) > maxInput:
+		return nil, console.Usagef("split it", "%s holds more than %s, which is too much for links", nameOfInput(input), console.Bytes(maxInput))
+	}
+	if input == "-" {
+		a.Env.Stdin = &replay{all: string(b), Reader: strings.NewReader(string(b))}
+	}
+	return b, nil
+}
+
+// replay is a stdin that was read, for those who run the command again.
+type replay struct {
+	all string
+	*strings.Reader
 }
 
 // parseTarget finds out what a link names. Only a torrent's URL needs the network.

@@ -66,6 +66,17 @@ type fetched struct {
 	Plan     *console.Plan  // of a dry run
 }
 
+// line is what there is to say of it.
+func (f fetched) line() console.Line {
+	switch {
+	case f.Plan != nil:
+		return *f.Plan
+	case f.Entry != nil:
+		return *f.Entry
+	}
+	return *f.Done
+}
+
 // opener returns what makes the node of this process.
 func opener(a *console.App) func(ctx context.Context, stateDir string) (node, error) {
 	return func(ctx context.Context, stateDir string) (node, error) { return openNode(ctx, a, stateDir) }
