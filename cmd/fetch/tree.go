@@ -26,6 +26,6 @@ Exit status: 0, 1, 2 (a bad link), 10 (no peers before --timeout), 11, 12, 13, 1
 	a := console.NewApp(env, root)
 	serve := serveCommand(a)
 	setFetch(a, root)
-	root.AddCommand(lanCommand(a), statusCommand(a), serve, verifyCommand(a))
+	root.AddCommand(lanCommand(a), statusCommand(a), explainCommand(a), serve, verifyCommand(a))
 	return a
 }
