@@ -31,6 +31,7 @@ func TestEndToEnd(t *testing.T) {
 	l := newLab(t)
 	t.Run("story", func(t *testing.T) { t.Parallel(); testStory(t, l) })
 	t.Run("lan", func(t *testing.T) { t.Parallel(); testLAN(t, l) })
+	t.Run("explain", func(t *testing.T) { t.Parallel(); testExplain(t, l) })
 	t.Run("input", func(t *testing.T) { t.Parallel(); testInput(t, l) })
 }
 
@@ -178,6 +179,16 @@ type line struct {
 	Files, Index                                                      int
 	Verified                                                          bool
 	Received                                                          map[string]int64
+	Infohash, State, From, Tier, Reason                               string // of items and pieces
+	Waited                                                            float64
+	Times, Pieces                                                     int
+	Also                                                              []line
+	To                                                                []struct{ Addr string }
+	Granted                                                           *struct {
+		Times  [4]int
+		Ever   int
+		Copies float64
+	}
 }
 
 func is(kind string) func(line) bool { return func(l line) bool { return l.Type == kind } }

@@ -54,6 +54,8 @@ func (a Account) Why(from Peer, role Role) (why Reason, keeper Peer, kept bool) 
 		why = Granted
 	case role == Member && a.Views > 1:
 		why = Spill
+	case role == Member && a.Views == 1: // and at a foreign client since
+		why = Nearest
 	default:
 		why = Open
 	}

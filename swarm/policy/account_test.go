@@ -71,6 +71,25 @@ func TestAccountOfASpill(t *testing.T) {
 	}
 }
 
+// What foreign clients are seen with does not blur how it came from a member.
+func TestAccountBesideForeignClients(t *testing.T) {
+	s := sightOf(1)
+	s.Grant(origin, []int{0}, 0)
+	s.Has(near, 0, time.Second)
+	s.Join(foreign, 4, Link, Foreign, time.Second)
+	s.Has(foreign, 0, 2*time.Second)
+	a := s.Account(0)
+	if a.Peer != foreign || a.Began != origin || a.Views != 1 {
+		t.Fatalf("%+v", a)
+	}
+	for from, want := range map[Peer]Reason{origin: Granted, near: Nearest, foreign: Open} {
+		role := map[Peer]Role{origin: Publisher, near: Member, foreign: Foreign}[from]
+		if why, _, kept := a.Why(from, role); why != want || kept {
+			t.Errorf("from %d: %v, want %v", from, why, want)
+		}
+	}
+}
+
 // When nothing comes from anybody, everything is shown at the origin.
 func TestAccountWhenNothingComes(t *testing.T) {
 	s := sightOf(1)
