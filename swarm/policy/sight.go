@@ -44,7 +44,7 @@ type SightConfig struct {
 // Limits of a holder's window.
 const (
 	minWindow      = 2                       // pieces
-	minWindowBytes = 64 << 10                // the same in bytes, if that is more
+	minWindowBytes = 64 << 10               // the same in bytes, if that is more
 	sightSpan      = time.Second             // of a holder's rate is shown at a time
 	priorLatency   = 1500 * time.Millisecond // from showing a piece to having it, before any is known
 	latencyWeight  = 0.1                     // of the newest
@@ -87,8 +87,8 @@ type sight struct {
 	shown    Set
 	open     int // shown and lacking here
 	window   int
-	from     int           // where the search for its next piece begins
-	late     bool          // kept somebody waiting for longer than a grace, and has not made up for it
+	from     int  // where the search for its next piece begins
+	late     bool // kept somebody waiting for longer than a grace, and has not made up for it
 	total    int64         // bytes received of it
 	progress time.Duration // when that last grew
 	received int64         // at the last look
