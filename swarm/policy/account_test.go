@@ -51,7 +51,7 @@ func TestAccountOfASpill(t *testing.T) {
 	}
 	s.Has(far, 0, 2*time.Second)
 	late := time.Second + s.Grace()
-	s.Received(near, 1, late) // something comes, so that nothing is stalled
+	s.Received(foreign, 1, late) // something comes, so that nothing is stalled
 	s.Tick(late, false)
 	a := s.Account(0)
 	if a.Reason != Spill || a.Peer != far || a.Known != time.Second || a.Views != 2 {
