@@ -24,6 +24,7 @@ type blame struct {
 type delivery struct {
 	from *link
 	size int64
+	tier Tier // that it was counted for
 }
 
 type evidence struct {
@@ -47,7 +48,7 @@ func (b *blame) received(piece int, off, size int64, from *link) {
 		blocks = make(map[int64]delivery)
 		b.senders[piece] = blocks
 	}
-	blocks[off] = delivery{from, size}
+	blocks[off] = delivery{from, size, from.paid}
 }
 
 // farthest returns the farthest tier that a block of a piece came from.

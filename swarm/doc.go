@@ -49,6 +49,17 @@
 // peer had sent it. Both directions stop at obfuscated streams that the engine
 // itself began: these pass untouched, and nothing can be heard there.
 //
+// # Accounts
+//
+// Payload is counted by the tier that its sender had when it was read. When a piece
+// verifies, its senders go into the item's ledger with the reason for which package
+// policy showed it there (explain.go): the sums of the ledger and what was wasted are
+// what was received. It is kept until the item is removed, at most 65536 accounts,
+// and names peers that have left. GET /status on the node's port answers programs of
+// this machine with the snapshot as JSON (status.go): who asks from elsewhere, or for
+// a host that is no loopback address, is refused. There are no paths in it, and no
+// infohash of a private torrent.
+//
 // # Messages of our own
 //
 // They travel as BEP 10 extensions. The extended handshake names "hf_swarm", and

@@ -4,6 +4,8 @@ import (
 	"encoding/hex"
 	"net/netip"
 	"time"
+
+	"handful/swarm/policy"
 )
 
 // Infohash is the 20 bytes under which a torrent is known on the wire: SHA-1 of
@@ -97,6 +99,8 @@ type ItemSnapshot struct {
 	Name     string
 	State    State
 	Origin   bool
+	Private  bool  // BEP 27: only its trackers may know of it
+	Pieces   int   // 0 until the metadata is known
 	Bytes    int64 // payload; 0 until the metadata is known
 	Done     int64 // verified payload
 	Reused   int64 // payload that was on disk and verified at the start
@@ -111,6 +115,8 @@ type ItemSnapshot struct {
 	// LastProgress is when the item last got closer to completion, or was added.
 	LastProgress time.Time
 	Err          error
+	// Granted is how an origin has shared the torrent out; nil for others.
+	Granted *policy.GrantSummary
 }
 
 // Snapshot is the node at one moment.

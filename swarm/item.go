@@ -86,6 +86,8 @@ type Item struct {
 	sight        *policy.Sight   // set while fetching
 	grants       *policy.Grants  // set for an origin
 	haves        map[uint64]bool // links that have joined grants
+	ledger       ledger          // how the pieces came
+	past         roster          // peers that have left
 	layerJobs    map[[32]byte]*layerJob
 	doneBytes    int64
 	reused       int64

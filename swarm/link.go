@@ -29,6 +29,7 @@ type link struct {
 	useful   atomic.Int64  // of these, first copies of blocks
 	asked    atomic.Int64  // requests without an answer; set in the engine's callbacks
 	shaken   atomic.Bool   // the extended handshake was read; set in the engine's callback
+	paid     Tier          // what the payload read last was counted for; of the engine's callbacks
 	waiting  atomic.Int64  // bytes, with overhead, of what the peer sent and the loop has not seen
 	gossiped atomic.Int64  // the same of a gossip's queue
 

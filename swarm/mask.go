@@ -21,7 +21,8 @@ func (e *engine) read(pc *torrent.PeerConn, m *pp.Message) {
 	case pp.Piece:
 		n := int64(len(m.Piece))
 		l.received.Add(n)
-		l.item.count.received[l.tier.Load()].Add(n)
+		l.paid = Tier(l.tier.Load())
+		l.item.count.received[l.paid].Add(n)
 	case pp.Have, pp.Bitfield, pp.HaveAll, pp.HaveNone:
 		e.claims(l, m)
 	case pp.Request:

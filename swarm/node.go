@@ -143,6 +143,7 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 	}
 	n.ctx, n.stop = context.WithCancel(context.WithoutCancel(ctx))
 	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+statusPath, n.serveStatus)
 	if cfg.Tracker {
 		n.tracker = newTracker(n)
 		mux.Handle("/", n.tracker)
@@ -302,13 +303,7 @@ func (n *Node) remove(it *Item) error {
 // Snapshot returns the state of the node and all its items.
 func (n *Node) Snapshot() (s Snapshot) {
 	s.Listen = n.Addrs()
-	n.view(func() {
-		for _, it := range n.items {
-			if it.gossip == nil {
-				s.Items = append(s.Items, n.itemSnapshot(it))
-			}
-		}
-	})
+	n.view(func() { s.Items = n.itemSnapshots() })
 	return s
 }
 

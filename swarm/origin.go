@@ -49,7 +49,8 @@ func (n *Node) joinGrants(l *link) {
 		}
 	}
 	near, group := n.placeOf(l)
-	it.grants.Join(policy.Peer(l.id), policy.Leecher{Have: have, Member: l.ours.Load(), Near: near, Group: group}, n.elapsed())
+	key := peerKey(l.pc.PeerID, it.hash)
+	it.grants.Join(policy.Peer(l.id), policy.Leecher{Have: have, Member: l.ours.Load(), Near: near, Group: group, Key: key}, n.elapsed())
 	n.stir(it)
 }
 

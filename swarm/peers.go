@@ -61,6 +61,7 @@ func (n *Node) linkDown(l *link) {
 		return
 	}
 	delete(it.links, l.id)
+	it.remember(l)
 	if it.grants != nil && it.haves[l.id] {
 		delete(it.haves, l.id)
 		it.grants.Leave(policy.Peer(l.id))

@@ -154,6 +154,13 @@ func (n *Node) itemSnapshot(it *Item) ItemSnapshot {
 		Err:      it.err,
 
 		LastProgress: it.lastProgress,
+
+		Private: it.private.Load(),
+		Pieces:  int(it.pieces.Load()),
+	}
+	if it.grants != nil {
+		g := it.grants.Summary(n.elapsed())
+		s.Granted = &g
 	}
 	if it.torrent != nil {
 		s.Name = it.torrent.Name

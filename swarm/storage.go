@@ -60,9 +60,11 @@ func (p contentPiece) MarkComplete() error {
 		return err
 	}
 	p.it.came.note(p.index, p.it.blame.farthest(p.index))
+	sent := p.it.blame.shares(p.index)
 	liars := p.it.blame.passed(p.index)
 	p.it.node.mail.post(func() {
 		p.it.node.pieceDone(p.it, p.index)
+		p.it.node.account(p.it, p.index, sent)
 		for _, l := range liars {
 			p.it.node.liar(l, p.index)
 		}

@@ -32,6 +32,7 @@ func TestEndToEnd(t *testing.T) {
 	t.Run("story", func(t *testing.T) { t.Parallel(); testStory(t, l) })
 	t.Run("many", func(t *testing.T) { t.Parallel(); testMany(t, l) })
 	t.Run("lan", func(t *testing.T) { t.Parallel(); testLAN(t, l) })
+	t.Run("explain", func(t *testing.T) { t.Parallel(); testExplain(t, l) })
 	t.Run("input", func(t *testing.T) { t.Parallel(); testInput(t, l) })
 }
 
@@ -149,7 +150,7 @@ func (s *side) start(name string, args ...string) *process {
 
 // takesNode tells the commands that run a node from those that only look.
 func takesNode(args []string) bool {
-	return !slices.Contains([]string{"ls", "status", "verify", "key"}, args[0])
+	return !slices.Contains([]string{"ls", "status", "explain", "verify", "key"}, args[0])
 }
 
 // publish starts `seed publish` and waits until a peer could fetch.
@@ -179,6 +180,16 @@ type line struct {
 	Files, Index                                                      int
 	Verified                                                          bool
 	Received                                                          map[string]int64
+	Infohash, State, From, Tier, Reason                               string // of items and pieces
+	Waited                                                            float64
+	Times, Pieces                                                     int
+	Also                                                              []line
+	To                                                                []struct{ Addr string }
+	Granted                                                           *struct {
+		Times  [4]int
+		Ever   int
+		Copies float64
+	}
 }
 
 func is(kind string) func(line) bool { return func(l line) bool { return l.Type == kind } }

@@ -71,7 +71,7 @@ func (r *running) resume(ctx context.Context, rec store.Record) error {
 	if err != nil {
 		return err
 	}
-	r.items[hash] = &fetching{item: it, dest: rec.Dest, began: r.app.Env.Now()}
+	r.items[hash] = &fetching{item: it, meta: m, dest: rec.Dest, began: r.app.Env.Now()}
 	return nil
 }
 

@@ -19,6 +19,9 @@ type state interface {
 	// Torrent is what was fetched to an absolute path; store.ErrNotFound when
 	// nothing was.
 	Torrent(ctx context.Context, path string) (*manifest.Torrent, error)
+	// Explain tells how each piece came of something that the running node has. A
+	// fault with code NotFound when there is no such thing, or no node.
+	Explain(ctx context.Context, w wanted) (console.Explained, []console.Piece, error)
 }
 
 // node is what the commands need of a running node. All methods may be called by

@@ -33,9 +33,10 @@ type running struct {
 	items     map[string]*fetching // by infohash, hex
 }
 
-// fetching is one torrent in the node. ready is closed when item is set.
+// fetching is one torrent in the node.
 type fetching struct {
 	item  *swarm.Item
+	meta  meta // where it was published
 	dest  string
 	began time.Time
 }
@@ -147,7 +148,7 @@ func (r *running) Fetch(ctx context.Context, req fetchRequest, report func(conso
 			Progress: func(done, total int64) { report(console.Progress{Stage: "check", Done: done, Total: total}) },
 		})
 	}
-	f, err := r.start(spec, req)
+	f, err := r.start(spec, req, m)
 	if err != nil {
 		return out, err
 	}
@@ -280,7 +281,7 @@ func entryOf(id signing.ID, f follow.Found) *console.Entry {
 }
 
 // start puts the torrent into the node, or joins the one that is there.
-func (r *running) start(spec swarm.Spec, req fetchRequest) (*fetching, error) {
+func (r *running) start(spec swarm.Spec, req fetchRequest, m meta) (*fetching, error) {
 	if spec.Torrent != nil {
 		spec.Infohash = swarm.Infohash(spec.Torrent.InfoHash())
 	}
@@ -299,7 +300,7 @@ func (r *running) start(spec swarm.Spec, req fetchRequest) (*fetching, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &fetching{item: it, dest: req.Dest, began: r.app.Env.Now()}
+	f := &fetching{item: it, meta: m, dest: req.Dest, began: r.app.Env.Now()}
 	r.items[hash] = f
 	return f, nil
 }

@@ -12,7 +12,13 @@ func statusCommand(a *console.App) *cobra.Command {
 	return &cobra.Command{
 		Use:   "status",
 		Short: "Say whether a node runs, what it has and what it moves",
-		Args:  a.Args(0, 0, ""),
+		Long: `Status says whether a node runs, what it has and what it moves, and how many bytes of
+each item came from which tier since the node started. "fetch explain" has that for each
+piece. The same is told to programs on this machine by GET /status on the port of the
+node.
+
+Exit status: 0, 1, 11, 130 and 143.`,
+		Args: a.Args(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return console.WithState(cmd.Context(), a, openOffline, func(ctx context.Context, s state) error {
 				status, items, err := s.Status(ctx)

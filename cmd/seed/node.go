@@ -13,6 +13,9 @@ type lister interface {
 	io.Closer
 	// Status is the node as a whole, and its items in the order of publishing.
 	Status(ctx context.Context) (console.Status, []console.Item, error)
+	// Granted is to whom the pieces of an item were granted since the node started;
+	// nothing while none runs.
+	Granted(infohash string) []console.Granted
 }
 
 // node is what the commands need of a running node. All methods may be called by

@@ -47,6 +47,8 @@ func (o *offline) Status(context.Context) (console.Status, []console.Item, error
 	return status, items, err
 }
 
+func (o *offline) Granted(string) []console.Granted { return nil }
+
 // item describes a record.
 func (o *offline) item(r store.Record) (console.Item, error) {
 	t, err := o.store.Torrent(r.InfoHash)

@@ -95,6 +95,15 @@ func (r *running) Status(ctx context.Context) (console.Status, []console.Item, e
 	return status, items, err
 }
 
+// Granted tells to whom the pieces of an item were granted.
+func (r *running) Granted(infohash string) []console.Granted {
+	it := r.item(infohash)
+	if it == nil {
+		return nil
+	}
+	return console.GrantedOf(infohash, it.Granted())
+}
+
 func (r *running) item(infohash string) *swarm.Item {
 	r.mu.Lock()
 	defer r.mu.Unlock()

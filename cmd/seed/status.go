@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+
 	"github.com/spf13/cobra"
 
 	"handful/swarm/console"
@@ -9,14 +11,37 @@ import (
 func statusCommand(a *console.App) *cobra.Command {
 	return &cobra.Command{
 		Use:   "status",
-		Short: "Say whether a node runs, and what it moves",
-		Args:  a.Args(0, 0, ""),
+		Short: "Say whether a node runs, what it moves, and what it granted to whom",
+		Long: `Status says whether a node runs and what it moves. Of each item that the node sends
+it says how many pieces it has granted to leechers, and how often, since it started; how
+many leechers are connected, were served in the last second, and were served ever; and
+how many copies it has sent. With --json there is a line for each piece that was ever
+granted, with the leechers that it was granted to.
+
+The same is told to programs on this machine by GET /status on the port of the node.
+
+Exit status: 0, 1, 11, 130 and 143.`,
+		Args: a.Args(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return withItems(cmd.Context(), a, func(status console.Status, items []console.Item) {
+			return console.WithState(cmd.Context(), a, openOffline, func(ctx context.Context, l lister) error {
+				status, items, err := l.Status(ctx)
+				if err != nil {
+					return err
+				}
 				a.Out().Print(status)
 				for _, item := range items {
 					a.Out().Print(item)
+					if !a.Common.JSON {
+						continue
+					}
+					for _, g := range l.Granted(item.Infohash) {
+						if ctx.Err() != nil {
+							return context.Cause(ctx)
+						}
+						a.Out().Print(g)
+					}
 				}
+				return nil
 			})
 		},
 	}

@@ -120,9 +120,35 @@ func jsonTopic() string {
 		}
 		b.WriteString("    " + string(bytes.TrimSpace(line)) + "\n")
 	}
-	b.WriteString("\nprogress comes at most once a second. done comes before seeding. The last line\nof a command that failed is the error line.")
+	b.WriteString("\nprogress comes at most once a second. done comes before seeding. The last line\nof a command that failed is the error line.\n" + explainTopic)
 	return b.String()
 }
+
+const explainTopic = `
+"fetch explain" prints explained and then a piece line for each piece, in order. In
+it, from, client, tier and bytes are of the peer that sent most of the piece (or is
+to send it), and also has the others. state is received, reused (it was on disk),
+expected (looked for at from) or missing. waited is seconds from when somebody was
+known to have the piece until it was here, or until now. views is at how many nodes
+of ours it was looked for. reason is why it was taken from there and not from nearer:
+
+    nearest    nobody nearer had it
+    granted    the origin granted it to this node
+    delegate   nobody nearer had it, and this node brings it for its group
+    turn       nobody nearer had it, and those before this node let their turn pass
+    spill      kept_by, where it was looked for first, kept it waiting
+    stalled    nothing came from anybody, so everybody was asked
+    open       nobody nearer had it, and the peer is a client that knows no turns
+    waits      missing: somebody has it, and this node waits for its turn or for room
+    nobody     missing: nobody is known to have it
+
+Of a torrent of more than 65536 pieces a line is about so many pieces of those from
+index to last, and reason, waited, views and kept_by are of the one that waited longest.
+
+"seed status" prints a granted line for each piece that was ever granted: to whom, the
+first eight. An item's granted has the number of pieces granted never, once, twice, and
+more often; leechers connected, served in the last second and ever; and copies sent.
+received, wasted and granted of an item count from the start of the node.`
 
 const linkTopic = `Wherever a command asks for a LINK it takes one of these:
 

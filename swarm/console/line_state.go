@@ -41,6 +41,10 @@ type Item struct {
 	UpRate    int64  `json:"up_rate"`
 	Uploaded  int64  `json:"uploaded"`
 	Published string `json:"published,omitempty"` // RFC 3339
+
+	Received *Received `json:"received,omitempty"` // since the node started
+	Wasted   int64     `json:"wasted,omitempty"`   // the same
+	Granted  *Shared   `json:"granted,omitempty"`  // of an origin's
 }
 
 // Offer is something that is on offer on the local network.
@@ -155,6 +159,15 @@ func (l Item) Show(time.Time) (string, string) {
 	}
 	if l.Uploaded > 0 {
 		s += ", " + Bytes(l.Uploaded) + " given"
+	}
+	if l.Received != nil && l.Received.Sum() > 0 {
+		s += "\n           " + l.Received.text()
+		if l.Wasted > 0 {
+			s += ", " + Bytes(l.Wasted) + " wasted"
+		}
+	}
+	if shared := l.Granted.text(); shared != "" {
+		s += "\n           " + shared
 	}
 	s += "\n           " + Clean(l.Link)
 	if l.Path != "" {

@@ -199,6 +199,10 @@ func (l *Item) Moving(s swarm.ItemSnapshot) {
 	l.State = StateOf(s)
 	l.Done, l.Peers = s.Done, len(s.Peers)
 	l.DownRate, l.UpRate = int64(s.DownRate), int64(s.UpRate)
+	if l.Granted = SharedOf(s); l.Granted == nil {
+		r := ReceivedOf(s)
+		l.Received, l.Wasted = &r, s.Wasted
+	}
 	if s.Path != "" {
 		l.Path = s.Path
 	}

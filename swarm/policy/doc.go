@@ -36,6 +36,9 @@
 // Every piece that somebody holds is thus seen at a holder that serves it within
 // three graces after the last change.
 //
+// What it did is kept: [Sight.Account] tells of each piece where it was seen first and
+// last, and why, and [Account.Why] gives the reason that fits who delivered it.
+//
 // # The origin's side: Grants
 //
 // An origin that lets every leecher see everything sends the same pieces several
@@ -59,6 +62,9 @@
 //   - a leecher that says that it is hungry is granted what it names;
 //   - foreign leechers are granted what is left when no member has room, or when they
 //     have stood still for 5 s.
+//
+// [Grants.Summary] and [Grants.Grantees] tell how often pieces were granted, and to
+// whom.
 //
 // Worked example: four pieces, leechers A and B, both empty. Next returns (A, 0),
 // (B, 1), (A, 2), (B, 3). A reports that it has 0, so A has one piece that B

@@ -49,6 +49,7 @@ type Leecher struct {
 	Member bool   // speaks our extension
 	Near   bool   // of a tier up to Site
 	Group  uint64 // peers of one site have one number
+	Key    Key    // its name, to know it again when it comes back
 }
 
 // Grants is the origin's account of one torrent. Its owner is the caller's loop:
@@ -66,6 +67,7 @@ type Grants struct {
 	rescued []int      // pieces to hand out once more, though somebody has them
 	metered time.Duration
 	hungry  []Grant // what leechers asked for, oldest first
+	record  record
 }
 
 type flight struct {
@@ -76,6 +78,7 @@ type flight struct {
 // leecher is what the origin knows of one peer.
 type leecher struct {
 	peer     Peer
+	key      Key
 	member   bool
 	near     bool
 	ring     bool
@@ -112,6 +115,7 @@ func NewGrants(cfg Config) *Grants {
 		copies: make([]int, cfg.Pieces),
 		owners: make([]*leecher, cfg.Pieces),
 		peers:  make(map[Peer]*leecher),
+		record: newRecord(cfg.Pieces),
 	}
 	g.pending = slices.Clone(cfg.Order)
 	slices.Reverse(g.pending)
@@ -121,7 +125,7 @@ func NewGrants(cfg Config) *Grants {
 // Join adds a leecher.
 func (g *Grants) Join(p Peer, l Leecher, now time.Duration) {
 	g.Leave(p)
-	q := &leecher{peer: p, member: l.Member, near: l.Near, group: l.Group, have: NewSet(g.cfg.Pieces), progress: now}
+	q := &leecher{peer: p, key: l.Key, member: l.Member, near: l.Near, group: l.Group, have: NewSet(g.cfg.Pieces), progress: now}
 	g.peers[p] = q
 	g.order = append(g.order, q)
 	// A foreign peer that comes with everything may be a seed, and may be a liar: nobody
@@ -269,6 +273,9 @@ func (g *Grants) coming(piece int, r *round) bool {
 // Sent tells when piece data last left for a leecher.
 func (g *Grants) Sent(p Peer, at time.Duration) {
 	if q := g.peers[p]; q != nil {
+		if !q.served {
+			g.record.serve(q.key)
+		}
 		q.sent, q.served = at, true
 	}
 }
@@ -449,6 +456,7 @@ func (g *Grants) give(grant Grant, r *round) Grant {
 	q.open++
 	q.given = append(q.given, grant.Piece)
 	g.owners[grant.Piece] = q
+	g.record.grant(grant, g.copies[grant.Piece])
 	g.copies[grant.Piece]++
 	g.flights = append(g.flights, flight{Grant: grant, since: r.now})
 	r.room--

@@ -103,9 +103,12 @@ type sighting struct {
 	since   time.Duration // when it was last shown at one more
 	got     time.Duration // when this node had it
 	at      Peer          // whom it was last shown at
+	known   time.Duration // when somebody was first known to have it, or the origin granted it
+	began   Peer          // the first that it was shown at, foreign clients aside
 	views   uint8         // members it is shown at
 	shows   uint16        // peers of any role it is shown at
 	reason  Reason
+	opening Reason // why it was shown at began; Unseen before
 	claimed bool
 }
 
@@ -289,6 +292,7 @@ func (s *Sight) claim(h *sight, piece int, now time.Duration) {
 	}
 	if sg := &s.pieces[piece]; !sg.claimed {
 		sg.claimed, sg.first = true, now
+		sg.heard(now)
 	}
 }
 
@@ -464,6 +468,7 @@ func (s *Sight) show(h *sight, piece int, why Reason, now time.Duration) {
 	}
 	sg.since, sg.at, sg.reason = now, h.peer, why
 	sg.shows++
+	sg.opened(h, why, now)
 	if h.role == Member {
 		sg.views++
 		s.viewed.Add(piece)
@@ -601,20 +606,4 @@ func (s *Sight) Hungry(now time.Duration) (pieces []int) {
 		s.asked = now
 	}
 	return pieces
-}
-
-// Account tells how a piece came here.
-type Account struct {
-	Reason Reason        // of the last showing
-	Peer   Peer          // where it was last shown
-	First  time.Duration // when somebody was known to have it
-	Shown  time.Duration // when it was first shown
-	Got    time.Duration // when it was here; 0 while it is not
-	Views  int           // members it was shown at
-}
-
-// Account returns what is known of a piece.
-func (s *Sight) Account(piece int) Account {
-	sg := s.pieces[piece]
-	return Account{Reason: sg.reason, Peer: sg.at, First: sg.first, Shown: sg.shown, Got: sg.got, Views: int(sg.views)}
 }
