@@ -61,9 +61,9 @@ func classOf(q *leecher, nearFirst bool, r *round) int {
 }
 
 // shortest returns the leecher of a class that will soonest have passed on what it
-// was granted, of those who may be granted one more piece. Who has had its turn waits
-// until the others have had theirs. It sets waiting if there is somebody who lacks
-// pieces and keeps up, but has no room now.
+// was granted, of those who may be granted one more piece. In a crowd one after the
+// other has its turn. It sets waiting if there is somebody who lacks pieces and keeps
+// up, but has no room now.
 func (g *Grants) shortest(r *round, tried map[*leecher]bool, waiting *bool, in func(*leecher) bool) *leecher {
 	var best, newest *leecher
 	bestTime, others := 0.0, false
@@ -77,7 +77,10 @@ func (g *Grants) shortest(r *round, tried map[*leecher]bool, waiting *bool, in f
 			others = true
 			continue
 		}
-		if active && r.now-q.began >= turnSpan && g.ring > g.cfg.Handful {
+		if r.crowded && active {
+			if q == g.turn && g.taken < r.turn {
+				return q
+			}
 			if newest == nil || q.began > newest.began {
 				newest = q
 			}

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"math"
 	"slices"
 	"time"
 )
@@ -18,12 +19,13 @@ type Grant struct {
 const (
 	defaultHandful = 8
 	DefaultRing    = 48                      // leechers that an origin grants pieces
-	minTransfer    = 8                       // pieces in transfer in all
+	minTransfer    = 4                       // pieces in transfer in all
 	minEach        = 2                       // the same to one leecher
-	transferSpan   = 500 * time.Millisecond  // of the rate is in transfer
+	transferSpan   = 250 * time.Millisecond  // of the rate is in transfer
 	soloSpan       = time.Second             // the same, when there is one leecher only
-	turnSpan       = 500 * time.Millisecond  // in which a leecher is granted pieces, while others wait
-	servedSpan     = 1100 * time.Millisecond // after its last byte for which a leecher counts as served: a second, and what is on its way
+	turnSpan       = 1200 * time.Millisecond // in which a handful have a turn each, in a crowd
+	minTurn        = 128 << 10               // bytes that a leecher is granted at least in its turn
+	servedSpan     = 1050 * time.Millisecond // after its last byte for which a leecher counts as served: a second, and what is on its way
 	minLate        = 2 * time.Second         // before an unanswered grant holds up nobody else
 	minGrantLife   = 10 * time.Second        // before it is given to another
 	foreignStall   = 5 * time.Second         // without a piece, before a foreign leecher is served beside members
@@ -66,7 +68,9 @@ type Grants struct {
 	pending []int      // pieces to hand out, next one last
 	rescued []int      // pieces to hand out once more, though somebody has them
 	metered time.Duration
-	hungry  []Grant // what leechers asked for, oldest first
+	turn    *leecher // who is granted pieces now, in a crowd
+	taken   int      // how many it was granted in this turn
+	hungry  []Grant  // what leechers asked for, oldest first
 	record  record
 }
 
@@ -402,6 +406,9 @@ type round struct {
 	room  int           // grants that may be given still
 	slots int           // leechers that may be begun to be served
 	each  int           // grants in flight to one leecher
+	turn  int           // grants in a turn
+
+	crowded bool // there are more leechers than may be served at a time
 }
 
 func (g *Grants) round(now time.Duration, rate float64) round {
@@ -428,8 +435,10 @@ func (g *Grants) round(now time.Duration, rate float64) round {
 			r.slots--
 		}
 	}
-	if r.each = total; n > 1 {
-		r.each = max(minEach, (total+min(n, g.cfg.Handful)-1)/min(n, g.cfg.Handful))
+	r.crowded = n > g.cfg.Handful
+	r.turn = max(1, int(minTurn/pl), int(math.Ceil(rate/pl*turnSpan.Seconds()/float64(max(1, g.cfg.Handful-1)))))
+	if r.each = total; n > 1 && !r.crowded {
+		r.each = max(minEach, (total+n-1)/n)
 	}
 	return r
 }
@@ -450,6 +459,10 @@ func (g *Grants) give(grant Grant, r *round) Grant {
 		r.slots--
 		q.began = r.now
 	}
+	if g.turn != q {
+		g.turn, g.taken = q, 0
+	}
+	g.taken++
 	if q.open == 0 {
 		q.oldest = r.now
 	}

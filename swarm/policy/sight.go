@@ -44,11 +44,13 @@ type SightConfig struct {
 // Limits of a holder's window.
 const (
 	minWindow      = 2                       // pieces
-	minWindowBytes = 64 << 10               // the same in bytes, if that is more
+	minWindowBytes = 64 << 10                // the same in bytes, if that is more
 	sightSpan      = time.Second             // of a holder's rate is shown at a time
 	priorLatency   = 1500 * time.Millisecond // from showing a piece to having it, before any is known
 	latencyWeight  = 0.1                     // of the newest
 	turns          = 2                       // ranks that have a turn of their own; the rest share the last
+	offerAfter     = 100 * time.Millisecond  // of waiting, before a piece is seen at somebody idle too
+	idleSpan       = time.Second             // for which somebody counts as idle who said so
 	hungerAfter    = 2 * time.Second         // without useful bytes
 	maxHungry      = 8                       // pieces named at a time
 )
@@ -70,6 +72,7 @@ type Sight struct {
 	ranks    [tiers][]int32 // by tier and piece: this node's turn among them, plus 1; 0: not drawn since they last changed
 	latency  float64        // seconds from showing a piece to having it, smoothed
 	useful   time.Duration
+	idle     time.Duration // when any member last said that it has nothing to send
 	stalled  bool          // everything is shown, until something comes
 	asked    time.Duration // when Hungry last named anything
 	complete bool
@@ -87,8 +90,9 @@ type sight struct {
 	shown    Set
 	open     int // shown and lacking here
 	window   int
-	from     int  // where the search for its next piece begins
-	late     bool // kept somebody waiting for longer than a grace, and has not made up for it
+	from     int           // where the search for its next piece begins
+	idle     time.Duration // when it last said that it has nothing to send
+	late     bool          // kept somebody waiting for longer than a grace, and has not made up for it
 	total    int64         // bytes received of it
 	progress time.Duration // when that last grew
 	received int64         // at the last look
@@ -266,6 +270,35 @@ func (s *Sight) Has(p Peer, piece int, now time.Duration) {
 		s.regroup()
 	}
 	s.consider(h, piece, now)
+}
+
+// Offer records the word of a member that has a piece and nothing to send: what
+// others keep waiting may be seen there for a moment, see [Sight.Tick].
+func (s *Sight) Offer(p Peer, piece int, now time.Duration) {
+	s.Has(p, piece, now)
+	if h := s.holders[p]; h != nil && h.role == Member {
+		h.idle, s.idle = now, now
+		s.relieve(h, now)
+	}
+}
+
+// relieve shows at an idle member what has waited elsewhere for a while, unless
+// something is awaited of it already.
+func (s *Sight) relieve(h *sight, now time.Duration) {
+	if h.open > 0 || h.late || now-h.idle > idleSpan {
+		return
+	}
+	best := -1
+	for i := next(s.viewed, s.got, h.shown, s.none, 0); i >= 0; i = next(s.viewed, s.got, h.shown, s.none, i+1) {
+		sg := &s.pieces[i]
+		if h.has.Has(i) && sg.views == 1 && now-sg.since >= offerAfter &&
+			(best < 0 || sg.since < s.pieces[best].since) && s.eligible(h.tier, i, now) != Unseen {
+			best = i
+		}
+	}
+	if best >= 0 {
+		s.show(h, best, Spill, now)
+	}
 }
 
 // HasSet records a peer's claim to have the pieces of a set, which is not kept; nil
@@ -512,6 +545,11 @@ func (s *Sight) Tick(now time.Duration, done bool) {
 		}
 	}
 	s.fillAll(now)
+	if now-s.idle <= idleSpan {
+		for _, h := range s.order {
+			s.relieve(h, now)
+		}
+	}
 }
 
 // overdue reports whether a piece is to be seen at one more holder: the last one it was

@@ -10,6 +10,9 @@ import (
 // blockSize is what is asked for and sent at a time, in bytes.
 const blockSize = 16 << 10
 
+// maxRun is how many blocks of one piece leave for one peer in a row.
+const maxRun = 8
+
 // borderWindow is how many blocks of one connection are at the borders between its
 // sites, at most: more wait at the sender, as with TCP.
 const borderWindow = 4
@@ -27,6 +30,7 @@ type end struct {
 	asks     []ask // what the other asked for, oldest first
 	queued   bool  // waits for the uplink
 	inflight int   // blocks at the borders
+	run      int   // blocks of one piece that left in a row
 	leaving  stage
 	entering stage
 	choking  bool // a foreign owner serves the other not now
@@ -64,9 +68,10 @@ type stage struct {
 type server struct {
 	line  *line // how long a block takes
 	busy  bool
-	first ring // connections that have something to send across a border: every other turn is theirs
-	rest  ring // all others
-	other bool // the turn after this one is not the first ones'
+	owner *peer // of an uplink
+	first ring  // connections that have something to send across a border: every other turn is theirs
+	rest  ring  // all others
+	other bool  // the turn after this one is not the first ones'
 }
 
 // ring is a queue of connections, each in it once.
@@ -105,6 +110,15 @@ func (s *ring) push(e *end) {
 	}
 	s.queue[(s.head+s.n)&(len(s.queue)-1)] = e
 	s.n++
+}
+
+// pushFront lets a connection be the next one.
+func (s *ring) pushFront(e *end) {
+	s.push(e)
+	mask := len(s.queue) - 1
+	s.queue[(s.head+s.n-1)&mask] = nil
+	s.head = (s.head - 1) & mask
+	s.queue[s.head] = e
 }
 
 func (s *ring) pop() *end {
@@ -152,9 +166,17 @@ func (w *world) upload(up *server) {
 		w.clock.after(up.line, event{kind: evUplink, e: e, piece: piece, mask: uint64(i)})
 		if len(e.asks) > 0 && !(e.far && e.inflight >= borderWindow) {
 			e.queued = true
+			if e.run++; e.asks[0].piece == piece && e.run < maxRun && !e.far {
+				up.rest.pushFront(e)
+				return
+			}
 			up.push(e)
 		}
+		e.run = 0
 		return
+	}
+	if up.owner != nil && up.owner != w.origin.peer {
+		w.flush(up.owner)
 	}
 }
 

@@ -54,6 +54,7 @@ type heldHave struct {
 func (w *world) newPeer(s *site, kind int) *peer {
 	p := &peer{id: len(w.peers), site: s, kind: kind, key: policy.Key(w.rng.Uint64()), rate: w.cfg.Rate,
 		have: policy.NewSet(w.pieces)}
+	p.up.owner = p
 	p.up.line = w.clock.line(w.cfg.blockTime(p.rate))
 	if kind == liar {
 		fillSet(p.have, w.pieces)
@@ -161,7 +162,7 @@ func (w *world) announced(ev event) {
 		return
 	}
 	for _, e := range p.ends {
-		if e != nil && e.far == ev.far && w.hear(e.rev, int(ev.piece)) {
+		if e != nil && e.far == ev.far && w.hear(e.rev, int(ev.piece), false) {
 			w.look(e.other)
 		}
 	}
@@ -169,7 +170,7 @@ func (w *world) announced(ev event) {
 
 // hear is when a Have arrives at an end's owner. It reports whether Sight may have
 // something to show.
-func (w *world) hear(e *end, piece int) bool {
+func (w *world) hear(e *end, piece int, offer bool) bool {
 	q := e.owner
 	switch {
 	case q == w.origin.peer:
@@ -179,7 +180,11 @@ func (w *world) hear(e *end, piece int) bool {
 		e.shown.Add(piece)
 		w.refill(e)
 	case !q.have.Has(piece):
-		q.sight.Has(e.num, piece, w.clock.now)
+		if offer {
+			q.sight.Offer(e.num, piece, w.clock.now)
+		} else {
+			q.sight.Has(e.num, piece, w.clock.now)
+		}
 		return true
 	}
 	return false
@@ -233,7 +238,8 @@ func (w *world) tell(p *peer) {
 // pieces still.
 func (w *world) flush(p *peer) {
 	due := 0
-	for due < len(p.held) && w.clock.now-p.held[due].since >= haveHold {
+	idle := !p.up.busy // then it asks to be asked
+	for due < len(p.held) && (idle || w.clock.now-p.held[due].since >= haveHold) {
 		due++
 	}
 	if due == 0 {
@@ -246,7 +252,7 @@ func (w *world) flush(p *peer) {
 		heard := false
 		for _, h := range p.held[:due] {
 			if q := e.other; !q.have.Has(int(h.piece)) || q == w.origin.peer {
-				heard = w.hear(e.rev, int(h.piece)) || heard
+				heard = w.hear(e.rev, int(h.piece), idle) || heard
 			}
 		}
 		if heard && e.other.sight != nil {

@@ -14,7 +14,7 @@ const (
 	pulseEvery  = 250 * time.Millisecond // a node's periodic work
 	haveHold    = time.Second            // a Have of no urgency waits
 	silentAfter = 7 * time.Second        // until a silent peer's connections are closed
-	stealAfter  = time.Second            // until a request is taken from one holder to another
+	stealAfter  = 150 * time.Millisecond // until a request is taken from one holder to another
 )
 
 // Connections.
