@@ -67,6 +67,13 @@
 //	             t = 0: not known here
 //	5 ready      no body: the sender has opened its storage and can use grants;
 //	             what it has already it has told with the messages of BEP 3
+//	8 ask path   no body: where are your files? Sent to, and answered for, peers
+//	             on this host only (TierHost, or an origin that would be)
+//	9 path       bencoded {a: 1 if the sender has every piece, d: absolute path of
+//	             the torrent's file or directory} or, for a tree gathered from
+//	             several places, {a, t: {first element of a path: absolute path}};
+//	             {} if there is none. Sent again when the files have moved. The
+//	             receiver takes pieces out of these files, see hostcopy.go
 //
 // Worked example: 01 00000007 grants piece 7.
 //

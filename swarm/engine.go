@@ -226,16 +226,30 @@ func (e *engine) drop(it *Item) {
 	}
 }
 
-// open gives the engine the item's storage and lets it ask for every piece.
+// open gives the engine the item's storage.
 func (e *engine) open(ctx context.Context, it *Item) error {
 	if err := it.t.OpenStorage(ctx, contentStorage{it}); err != nil {
 		return err
 	}
 	it.opened.Store(true)
-	if !it.content.Complete() {
-		it.t.DownloadAll()
-	}
 	return nil
+}
+
+// want lets the engine ask for pieces, ascending, or keeps it from doing so. It takes
+// the client's lock.
+func (e *engine) want(it *Item, pieces []int, wanted bool) {
+	for len(pieces) > 0 {
+		k := 1
+		for k < len(pieces) && pieces[k] == pieces[0]+k {
+			k++
+		}
+		if wanted {
+			it.t.DownloadPieces(pieces[0], pieces[0]+k)
+		} else {
+			it.t.CancelPieces(pieces[0], pieces[0]+k)
+		}
+		pieces = pieces[k:]
+	}
 }
 
 // layersOf returns the piece layers that are known; nil where there can be none,
@@ -305,7 +319,8 @@ func (e *engine) connAdded(pc *torrent.PeerConn) {
 		return
 	}
 	e.nextID++
-	l := &link{id: e.nextID, pc: pc, item: it, remote: remote, outgoing: pc.Discovery != torrent.PeerSourceIncoming}
+	l := &link{id: e.nextID, pc: pc, item: it, remote: remote, outgoing: pc.Discovery != torrent.PeerSourceIncoming,
+		local: e.node.lan.own(remote.Addr())}
 	l.tier.Store(uint32(tierOf(nil, false, [32]byte{}, "", e.node.lan.own(l.remote.Addr()), e.node.lan.local(l.remote.Addr()))))
 	l.tap = e.taps.claim(pc.RemoteAddr.String(), pc.PeerID, func(ih Infohash) bool { return e.items[ih] == it })
 	if l.tap != nil {

@@ -45,6 +45,7 @@ func (n *Node) linkHandshook(l *link, client string, port int, pex, gossip bool)
 	n.identified(l)
 	l.pex.on = pex && !it.private.Load()
 	n.askLayers(it)
+	n.hostStep(it)
 	if gossip && it.gossip != nil {
 		it.gossip.deliver(gossipEvent{peer: l.id, joined: true, addr: l.listenAddr, link: l})
 	}
@@ -72,6 +73,7 @@ func (n *Node) linkDown(l *link) {
 		it.gossip.deliver(gossipEvent{peer: l.id, left: true})
 	}
 	n.layerPeerGone(it, l)
+	n.hostStep(it)
 }
 
 // retier decides anew how near a link's peer is.
@@ -115,6 +117,8 @@ func (n *Node) message(l *link, ext string, payload []byte) {
 			l.hello = &h
 			n.retier(l)
 			n.askLayers(l.item)
+			n.askPath(l)
+			n.hostStep(l.item)
 		}
 	case kindGrant:
 		var pieces []int
@@ -139,6 +143,13 @@ func (n *Node) message(l *link, ext string, payload []byte) {
 		var m layerMessage
 		if m, err = parseLayerMessage(body); err == nil {
 			n.layerReceived(l, m)
+		}
+	case kindAskPath:
+		n.pathAsked(l)
+	case kindPath:
+		var m pathMessage
+		if m, err = parsePathMessage(body); err == nil {
+			n.pathReceived(l, m)
 		}
 	}
 	if err != nil {

@@ -45,6 +45,7 @@ func (n *Node) pulse(now time.Time) {
 		it.down.update(received.Total(), now)
 		it.up.update(it.sent(), now)
 		n.progress(it, now)
+		n.hostPulse(it)
 		n.look(it, now)
 		n.endVisits(it, now)
 		n.unsnub(it, now)

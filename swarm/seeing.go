@@ -36,6 +36,7 @@ func (n *Node) startSight(it *Item) {
 		Self:        peerKey(n.eng.cl.PeerID(), it.hash),
 		Start:       n.cfg.Rand.IntN(pieces),
 	})
+	it.sight.Fed(n.elapsed()) // nothing was to be had before
 	for i := range pieces {
 		if done, _ := it.content.State(i); done {
 			it.sight.Got(i, n.elapsed())
@@ -62,7 +63,7 @@ func (n *Node) identified(l *link) {
 // whose messages cannot be changed are left to the engine.
 func (n *Node) joinSight(l *link) {
 	it := l.item
-	if it.sight == nil || !l.known || l.tap == nil {
+	if it.sight == nil || !l.known || l.tap == nil || l.host.gives() {
 		return
 	}
 	role, tier := policy.Foreign, policy.Tier(l.tier.Load())
@@ -113,6 +114,10 @@ func (n *Node) claimed(l *link, piece int) {
 		}
 	}
 	n.stir(it)
+	if l.host.donor != nil {
+		l.host.vain = false
+		n.hostStep(it)
+	}
 }
 
 // stir asks for settle after what the loop is doing.
