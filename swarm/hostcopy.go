@@ -53,8 +53,9 @@ type hostLink struct {
 }
 
 // gives tells whether the peer's pieces are taken out of its files: then they are not
-// asked for over the network.
-func (h *hostLink) gives() bool { return h.donor != nil && !h.slow }
+// asked for over the network. An origin stays where it is: what it grants it does not
+// grant twice.
+func (l *link) gives() bool { return l.host.donor != nil && !l.host.slow && !l.origin.Load() }
 
 // hostCopy is an item's state of what it takes from peers on this host. It is owned
 // by the loop, except for took.
@@ -142,10 +143,10 @@ func (n *Node) pathReceived(l *link, m pathMessage) {
 // reseat takes a peer out of what may be asked for over the network while it gives in
 // another way, and enters it again after that.
 func (n *Node) reseat(l *link) {
-	if l.closed {
+	if l.closed || l.origin.Load() {
 		return
 	}
-	if s := l.item.sight; s != nil && l.host.gives() {
+	if s := l.item.sight; s != nil && l.gives() {
 		s.Leave(policy.Peer(l.id), n.elapsed())
 		n.stir(l.item)
 		return

@@ -63,7 +63,7 @@ func (n *Node) identified(l *link) {
 // whose messages cannot be changed are left to the engine.
 func (n *Node) joinSight(l *link) {
 	it := l.item
-	if it.sight == nil || !l.known || l.tap == nil || l.host.gives() {
+	if it.sight == nil || !l.known || l.tap == nil || l.gives() {
 		return
 	}
 	role, tier := policy.Foreign, policy.Tier(l.tier.Load())
