@@ -13,9 +13,6 @@ import (
 // openQuietly keeps an open of a FIFO, put where a file was, from hanging.
 const openQuietly = unix.O_NONBLOCK
 
-// openItself refuses a symlink as the last element of a path.
-const openItself = unix.O_NOFOLLOW | unix.O_NOCTTY
-
 func isNoSpace(err error) bool {
 	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)
 }
