@@ -61,6 +61,13 @@ func (b *blame) farthest(piece int) (t Tier) {
 	return t
 }
 
+// began tells whether something of a piece was received that is not verified yet.
+func (b *blame) began(piece int) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.senders[piece]) > 0
+}
+
 // passed forgets a piece that verified, and returns the peers whose earlier blocks
 // of it were wrong.
 func (b *blame) passed(piece int) (liars []*link) {

@@ -81,6 +81,15 @@
 //	6 ping       8 bytes, of the sender's choice: an answer is asked for
 //	7 pong       the 8 bytes of the ping; or zeros, unasked: the sender is alive and
 //	             has nothing to say
+//	8 ask path   no body: where are your files? Sent to, and answered for, peers
+//	             on this host only (TierHost, or an origin that would be)
+//	9 path       bencoded {a: 1 if the sender has every piece, d: absolute path of
+//	             the torrent's file or directory} or, for a tree gathered from
+//	             several places, {a, t: {first element of a path: absolute path}};
+//	             {} if there is none. Sent again when the files have moved. The
+//	             receiver takes pieces out of these files, see hostcopy.go
+//	10 offer     piece indexes: the sender has these, and nothing to send; it says
+//	             so in place of Have messages
 //
 // Worked example: 01 00000007 grants piece 7.
 //

@@ -79,8 +79,9 @@ func newEngine(n *Node) (*engine, error) {
 	// An origin must know whether a complete peer is still there to pass pieces on.
 	cfg.DropMutuallyCompletePeers = false
 	// A request that is on its way is not asked of somebody else for a while: the
-	// block would arrive twice.
-	cfg.StealRequestGrace = time.Second
+	// block would arrive twice. It can be short, since a piece is seen at two peers
+	// only where the first keeps it waiting.
+	cfg.StealRequestGrace = 250 * time.Millisecond
 	cfg.HeaderObfuscationPolicy = torrent.HeaderObfuscationPolicy{Preferred: false, RequirePreferred: false}
 	cfg.EstablishedConnsPerTorrent = maxConns
 	cfg.HandshakesTimeout = 10 * time.Second
@@ -223,16 +224,30 @@ func (e *engine) drop(it *Item) {
 	}
 }
 
-// open gives the engine the item's storage and lets it ask for every piece.
+// open gives the engine the item's storage.
 func (e *engine) open(ctx context.Context, it *Item) error {
 	if err := it.t.OpenStorage(ctx, contentStorage{it}); err != nil {
 		return err
 	}
 	it.opened.Store(true)
-	if !it.content.Complete() {
-		it.t.DownloadAll()
-	}
 	return nil
+}
+
+// want lets the engine ask for pieces, ascending, or keeps it from doing so. It takes
+// the client's lock.
+func (e *engine) want(it *Item, pieces []int, wanted bool) {
+	for len(pieces) > 0 {
+		k := 1
+		for k < len(pieces) && pieces[k] == pieces[0]+k {
+			k++
+		}
+		if wanted {
+			it.t.DownloadPieces(pieces[0], pieces[0]+k)
+		} else {
+			it.t.CancelPieces(pieces[0], pieces[0]+k)
+		}
+		pieces = pieces[k:]
+	}
 }
 
 // layersOf returns the piece layers that are known; nil where there can be none,
@@ -302,7 +317,8 @@ func (e *engine) connAdded(pc *torrent.PeerConn) {
 		return
 	}
 	e.nextID++
-	l := &link{id: e.nextID, pc: pc, item: it, remote: remote, outgoing: pc.Discovery != torrent.PeerSourceIncoming}
+	l := &link{id: e.nextID, pc: pc, item: it, remote: remote, outgoing: pc.Discovery != torrent.PeerSourceIncoming,
+		local: e.node.lan.own(remote.Addr())}
 	l.tier.Store(uint32(e.node.firstTier(l.remote.Addr())))
 	l.tap = e.taps.claim(pc.RemoteAddr.String(), pc.PeerID, func(ih Infohash) bool { return e.items[ih] == it })
 	if l.tap != nil {

@@ -2,7 +2,13 @@ package swarm
 
 import (
 	"bytes"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
+
+	"handful/swarm/store"
 )
 
 func FuzzParseHello(f *testing.F) {
@@ -80,6 +86,28 @@ func FuzzParsePEX(f *testing.F) {
 		}
 		for _, ap := range added {
 			newBook().add(ap, fromPEX)
+		}
+	})
+}
+
+func FuzzParsePathMessage(f *testing.F) {
+	f.Add(pathMessage{All: true, Where: store.Whereabouts{Root: "/srv/data"}}.bytes()[1:])
+	f.Add(pathMessage{Where: store.Whereabouts{Tops: map[string]string{"a": "/a", "b": "/srv/b"}}}.bytes()[1:])
+	f.Add([]byte("d1:d9:../../etce"))
+	f.Add([]byte("d1:d2:/\x00e"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m, err := parsePathMessage(b)
+		if err != nil {
+			return
+		}
+		for _, p := range append(slices.Collect(maps.Values(m.Where.Tops)), m.Where.Root) {
+			if p != "" && (!filepath.IsAbs(p) || len(p) > maxPath || strings.ContainsRune(p, 0)) {
+				t.Errorf("path %q", p)
+			}
+		}
+		again, err := parsePathMessage(m.bytes()[1:])
+		if err != nil || again.All != m.All || again.Where.Root != m.Where.Root || !maps.Equal(again.Where.Tops, m.Where.Tops) {
+			t.Errorf("%+v prints as %+v: %v", m, again, err)
 		}
 	})
 }

@@ -95,6 +95,7 @@ type Item struct {
 	stalled      time.Duration // idle time at the last redial
 	usefulSeen   int64
 	down, up     meter
+	host         hostCopy
 }
 
 // Infohash returns the hash under which the item is known on the wire.
@@ -205,6 +206,7 @@ func (it *Item) steps(ctx context.Context) error {
 		it.left.Store(0)
 		it.sight = nil
 		it.node.setState(it, StateSeeding, nil)
+		it.node.tellPaths(it)
 		close(it.done)
 	})
 	return it.watchSource(ctx)
@@ -219,6 +221,7 @@ func (it *Item) seed(ctx context.Context) error {
 		it.doneBytes = it.torrent.Length()
 		it.reused = it.doneBytes
 		it.node.setState(it, StateSeeding, nil)
+		it.node.tellPaths(it)
 		close(it.done)
 	})
 	return it.watchSource(ctx)
@@ -366,14 +369,25 @@ func (it *Item) fetch(ctx context.Context) error {
 	if err := it.node.eng.open(ctx, it); err != nil {
 		return err
 	}
+	copying, stop := context.WithCancel(ctx)
+	head, wait := it.startHost(copying)
+	defer wait()
+	defer stop()
 	it.node.call(func() {
 		it.node.setState(it, StateFetching, nil)
-		it.node.startSight(it)
 		for _, l := range it.links {
-			it.node.sayReady(l)
+			it.node.askPath(l)
 		}
+		it.node.tellPaths(it)
 		it.node.filledUp(it)
+		it.node.hostStep(it)
 	})
+	select {
+	case <-ctx.Done():
+	case <-it.filled:
+	case <-head:
+		it.t.DownloadAll()
+	}
 	select {
 	case <-ctx.Done():
 		return ctx.Err()

@@ -20,6 +20,7 @@ type link struct {
 	remote   netip.AddrPort // the connection's other end
 	outgoing bool
 	tap      *tap // nil where messages cannot be added
+	local    bool // the other end is loopback or an address of our own
 
 	tier     atomic.Uint32 // of Tier; set by the loop, read by the engine's callbacks
 	ours     atomic.Bool   // the peer speaks hf_swarm; set in the engine's callback
@@ -42,6 +43,7 @@ type link struct {
 	listenAddr netip.AddrPort // where others can reach the peer; invalid if unknown
 	hello      *hello         // nil until heard
 	pex        pexState
+	host       hostLink
 	closed     bool
 	since      time.Time // when it came up
 	known      bool      // it is clear what the peer is
@@ -61,7 +63,7 @@ func (l *link) samePeer(other *link) bool {
 }
 
 // count is an item's account of received payload. All fields are written under
-// the engine's lock and read by anybody.
+// the engine's lock, or by the copier of hostcopy.go, and read by anybody.
 type count struct {
 	received [numTiers]atomic.Int64
 	useful   atomic.Int64 // first copies of blocks

@@ -28,7 +28,7 @@ func (n *Node) startGrants(it *Item) {
 
 // sayReady tells a peer that grants can be used here.
 func (n *Node) sayReady(l *link) {
-	if l.item.state == StateFetching && l.ours.Load() {
+	if l.item.state == StateFetching && l.item.host.head == nil && l.ours.Load() {
 		n.eng.send(l, extSwarm, []byte{kindReady})
 	}
 }

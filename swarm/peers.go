@@ -46,6 +46,7 @@ func (n *Node) linkHandshook(l *link, client string, port int, pex, gossip bool)
 	n.identified(l)
 	l.pex.on = pex && !it.private.Load()
 	n.askLayers(it)
+	n.hostStep(it)
 	if gossip && it.gossip != nil {
 		it.gossip.deliver(gossipEvent{peer: l.id, joined: true, addr: l.listenAddr, link: l})
 	}
@@ -74,6 +75,7 @@ func (n *Node) linkDown(l *link) {
 		it.gossip.deliver(gossipEvent{peer: l.id, left: true})
 	}
 	n.layerPeerGone(it, l)
+	n.hostStep(it)
 }
 
 // message handles one of our extension messages, or PEX. Malformed ones are
@@ -100,6 +102,8 @@ func (n *Node) message(l *link, ext string, payload []byte) {
 			l.hello = &h
 			n.retier(l)
 			n.askLayers(l.item)
+			n.askPath(l)
+			n.hostStep(l.item)
 		}
 	case kindGrant:
 		var pieces []int
@@ -112,6 +116,11 @@ func (n *Node) message(l *link, ext string, payload []byte) {
 		var pieces []int
 		if pieces, err = parsePieceList(body, int(l.item.pieces.Load())); err == nil {
 			n.hungry(l, pieces)
+		}
+	case kindOffer:
+		var pieces []int
+		if pieces, err = parsePieceList(body, int(l.item.pieces.Load())); err == nil {
+			n.offered(l, pieces)
 		}
 	case kindReady:
 		n.joinGrants(l)
@@ -126,6 +135,13 @@ func (n *Node) message(l *link, ext string, payload []byte) {
 		var m layerMessage
 		if m, err = parseLayerMessage(body); err == nil {
 			n.layerReceived(l, m)
+		}
+	case kindAskPath:
+		n.pathAsked(l)
+	case kindPath:
+		var m pathMessage
+		if m, err = parsePathMessage(body); err == nil {
+			n.pathReceived(l, m)
 		}
 	}
 	if err != nil {

@@ -41,11 +41,13 @@ func (m *meter) update(total int64, now time.Time) {
 // pulse does what is due by time.
 func (n *Node) pulse(now time.Time) {
 	n.livePulse(now)
+	idle := n.eng.uplink.idle()
 	for _, it := range n.items {
 		received, _ := it.count.snapshot()
 		it.down.update(received.Total(), now)
 		it.up.update(it.sent(), now)
 		n.progress(it, now)
+		n.hostPulse(it)
 		n.look(it, now)
 		n.endVisits(it, now)
 		n.unsnub(it, now)
@@ -53,6 +55,9 @@ func (n *Node) pulse(now time.Time) {
 		n.dialDue(it)
 		n.pexPulse(it, now)
 		n.layerPulse(it, now)
+		if idle {
+			n.offer(it)
+		}
 		for _, l := range it.links {
 			if l.tap != nil {
 				l.tap.pulse(now)

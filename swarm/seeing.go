@@ -36,6 +36,7 @@ func (n *Node) startSight(it *Item) {
 		Self:        peerKey(n.eng.cl.PeerID(), it.hash),
 		Start:       n.cfg.Rand.IntN(pieces),
 	})
+	it.sight.Fed(n.elapsed()) // nothing was to be had before
 	for i := range pieces {
 		if done, _ := it.content.State(i); done {
 			it.sight.Got(i, n.elapsed())
@@ -62,7 +63,7 @@ func (n *Node) identified(l *link) {
 // whose messages cannot be changed are left to the engine.
 func (n *Node) joinSight(l *link) {
 	it := l.item
-	if it.sight == nil || !l.known || l.tap == nil {
+	if it.sight == nil || !l.known || l.tap == nil || l.gives() {
 		return
 	}
 	role, tier := policy.Foreign, policy.Tier(l.tier.Load())
@@ -113,6 +114,40 @@ func (n *Node) claimed(l *link, piece int) {
 		}
 	}
 	n.stir(it)
+	if l.host.donor != nil {
+		l.host.vain = false
+		n.hostStep(it)
+	}
+}
+
+// offered enters what a peer has that has nothing to send.
+func (n *Node) offered(l *link, pieces []int) {
+	it := l.item
+	for _, piece := range pieces {
+		l.claims.add(piece, it.pieces.Load())
+		if it.sight != nil && !l.origin.Load() {
+			it.sight.Offer(policy.Peer(l.id), piece, n.elapsed())
+		}
+		if it.grants != nil && it.haves[l.id] {
+			it.grants.Have(policy.Peer(l.id), piece, n.elapsed())
+		}
+	}
+	n.stir(it)
+}
+
+// offer tells members of pieces whose Haves are held, when there is nothing to send:
+// they may wait for these elsewhere.
+func (n *Node) offer(it *Item) {
+	for _, l := range it.links {
+		if l.tap == nil || !l.ours.Load() {
+			continue
+		}
+		for pieces := l.tap.takeHeld(); len(pieces) > 0; {
+			k := min(len(pieces), maxPieceList)
+			n.eng.send(l, extSwarm, pieceList(kindOffer, pieces[:k]))
+			pieces = pieces[k:]
+		}
+	}
 }
 
 // stir asks for settle after what the loop is doing.

@@ -55,7 +55,8 @@ func (p contentPiece) WriteAt(b []byte, off int64) (int, error) {
 }
 
 func (p contentPiece) MarkComplete() error {
-	if err := p.it.content.SetComplete(p.index, true); err != nil {
+	first, err := p.it.content.Settle(p.index, true)
+	if err != nil {
 		p.it.endFetch(err) // the engine would take the piece for complete
 		return err
 	}
@@ -63,7 +64,9 @@ func (p contentPiece) MarkComplete() error {
 	sent := p.it.blame.shares(p.index)
 	liars := p.it.blame.passed(p.index)
 	p.it.node.mail.post(func() {
-		p.it.node.pieceDone(p.it, p.index)
+		if first {
+			p.it.node.pieceDone(p.it, p.index)
+		}
 		p.it.node.account(p.it, p.index, sent)
 		for _, l := range liars {
 			p.it.node.liar(l, p.index)
@@ -73,6 +76,9 @@ func (p contentPiece) MarkComplete() error {
 }
 
 func (p contentPiece) MarkNotComplete() error {
+	if p.it.keeps(p.index) {
+		return nil
+	}
 	return p.it.content.SetComplete(p.index, false)
 }
 
@@ -86,6 +92,12 @@ func (p contentPiece) Completion() storage.Completion {
 // IP address, and with it everybody behind the same NAT or on loopback. The node
 // finds the sender itself, see blame.
 var errBadPiece = io.EOF
+
+// right tells whether the bytes that are there now are those of the piece.
+func (p contentPiece) right() bool {
+	v, err := p.it.content.Verify(p.index)
+	return err == nil && v != manifest.Bad
+}
 
 func (p contentPiece) verify() error {
 	v, err := p.it.content.Verify(p.index)

@@ -57,6 +57,24 @@ func (t *tap) pulse(now time.Time) {
 	}
 }
 
+// takeHeld returns the pieces whose Haves were held and the peer needs word of; it is
+// for the caller to tell.
+func (t *tap) takeHeld() []int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.dead || len(t.held) == 0 {
+		return nil
+	}
+	var out []int
+	for _, piece := range t.held {
+		if t.out.has == nil || !t.out.has(piece) {
+			out = append(out, piece)
+		}
+	}
+	t.held = t.held[:0]
+	return out
+}
+
 // introduce handles the engine's word on all that this node has. BEP 6 demands one
 // such message; without it none is needed.
 func (t *tap) introduce(out, raw []byte) []byte {

@@ -82,6 +82,26 @@ func newUplink(now func() time.Time) *uplink {
 	return &uplink{now: now, active: make(map[*lease]struct{}), down: downlink{now: now}}
 }
 
+// idle reports whether no block waits and next to nothing is on its way.
+func (u *uplink) idle() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	now := u.now()
+	for i := range u.lanes {
+		n := &u.lanes[i]
+		if len(n.turns) > 0 {
+			return false
+		}
+		if n.outstanding > 0 && now.Sub(n.looked) >= soonestLook {
+			u.look(now)
+		}
+		if n.outstanding > leastBudget/4 {
+			return false
+		}
+	}
+	return true
+}
+
 // setLimit bounds the payload of a class, in bytes/s; 0: no limit.
 func (u *uplink) setLimit(c class, rate int64) {
 	u.mu.Lock()

@@ -25,10 +25,13 @@ const (
 	kindReady
 	kindPing
 	kindPong
+	_ // 8 and 9: see hostwire.go
+	_
+	kindOffer
 )
 
 const (
-	maxPieceList  = 1024     // piece indexes in one grant or hungry message
+	maxPieceList  = 1024     // piece indexes in one grant, hungry or offer message
 	maxLabel      = 64       // bytes of a site label
 	layerPart     = 32 << 10 // bytes of a layer in one message
 	maxLayerBytes = 64 << 20 // bytes of one file's piece layer that are accepted
@@ -74,7 +77,7 @@ func parseHello(body []byte) (h hello, err error) {
 	return h, r.End()
 }
 
-// pieceList prints a grant or hungry message.
+// pieceList prints a grant, hungry or offer message.
 func pieceList(kind byte, pieces []int) []byte {
 	b := make([]byte, 1, 1+4*len(pieces))
 	b[0] = kind
@@ -84,7 +87,7 @@ func pieceList(kind byte, pieces []int) []byte {
 	return b
 }
 
-// parsePieceList reads the body of a grant or hungry message for a torrent of n
+// parsePieceList reads the body of a grant, hungry or offer message for a torrent of n
 // pieces.
 func parsePieceList(body []byte, n int) ([]int, error) {
 	if len(body) == 0 || len(body)%4 != 0 || len(body)/4 > maxPieceList {

@@ -529,6 +529,9 @@ func (s *Sight) Received(p Peer, total int64, now time.Duration) {
 	}
 }
 
+// Fed tells that useful bytes came from elsewhere than peers.
+func (s *Sight) Fed(now time.Duration) { s.useful, s.stalled = now, false }
+
 // Tick does what is due by time; call it a few times a second. done says that the
 // node lacks nothing.
 func (s *Sight) Tick(now time.Duration, done bool) {

@@ -49,6 +49,8 @@ type Content struct {
 
 	dirty []atomic.Bool // files written since they were last synced
 
+	writing stripes // held shared over a write to a piece, exclusively by adopt; between io and mu
+
 	broken  atomic.Pointer[Error] // why reads fail for good
 	changes chan error            // receives broken once
 
@@ -128,13 +130,21 @@ func (c *Content) Reused() int64 {
 
 // SetComplete settles a piece. It is kept in memory; Close makes it durable.
 func (c *Content) SetComplete(piece int, complete bool) error {
+	_, err := c.Settle(piece, complete)
+	return err
+}
+
+// Settle is SetComplete, and tells whether the piece was not so before: of several
+// goroutines that complete a piece, one is told so.
+func (c *Content) Settle(piece int, complete bool) (changed bool, err error) {
 	if err := c.checkPiece(piece); err != nil {
-		return err
+		return false, err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p := c.pieces
 	if was := p.complete.get(piece); was != complete {
+		changed = true
 		if complete {
 			p.missing--
 		} else {
@@ -154,7 +164,7 @@ func (c *Content) SetComplete(piece int, complete bool) error {
 			c.reused -= c.payload(piece)
 		}
 	}
-	return nil
+	return changed, nil
 }
 
 // payload is the number of bytes of a piece that are no pads.
@@ -303,16 +313,15 @@ func (c *Content) WritePiece(p []byte, piece int, off int64) (int, error) {
 	}
 	c.io.RLock()
 	defer c.io.RUnlock()
-	switch c.phase {
-	case growing:
-	case closed:
-		return 0, &Error{Kind: ErrClosed, Path: c.t.Name}
-	default:
-		return 0, &Error{Kind: ErrReadOnly, Path: c.t.Name, Detail: fmt.Sprintf("write of piece %d", piece)}
+	if err := c.writable(piece); err != nil {
+		return 0, err
 	}
 	if err := c.withdrawClean(); err != nil {
 		return 0, err
 	}
+	lock := c.writing.of(piece)
+	lock.RLock()
+	defer lock.RUnlock()
 	c.mu.Lock()
 	if c.pieces.complete.get(piece) {
 		c.mu.Unlock()
@@ -323,6 +332,22 @@ func (c *Content) WritePiece(p []byte, piece int, off int64) (int, error) {
 	c.mu.Unlock()
 	return c.write(p, piece, off)
 }
+
+// writable tells whether bytes of a piece may be written. The caller holds io.
+func (c *Content) writable(piece int) error {
+	switch c.phase {
+	case growing:
+		return nil
+	case closed:
+		return &Error{Kind: ErrClosed, Path: c.t.Name}
+	}
+	return &Error{Kind: ErrReadOnly, Path: c.t.Name, Detail: fmt.Sprintf("write of piece %d", piece)}
+}
+
+// stripes are locks of pieces; some pieces share one.
+type stripes [16]sync.RWMutex
+
+func (s *stripes) of(piece int) *sync.RWMutex { return &s[piece%len(s)] }
 
 // write is the part of WritePiece that touches files.
 func (c *Content) write(p []byte, piece int, off int64) (n int, err error) {

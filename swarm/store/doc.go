@@ -46,6 +46,18 @@
 // and nothing is believed that a kill or a power cut may have left half-written.
 // The bitmap is withdrawn before the first write after it.
 //
+// # Pieces out of another node's files
+//
+// [Content.Whereabouts] says where the files are now; [Content.TakePiece] takes a piece
+// out of the files that another node of this host has named. These are only ever read,
+// and are believed nothing: a regular file, looked at before it is opened, not longer
+// than the torrent says; and a read that hangs is abandoned with its context. Where the
+// file system shares blocks (a reflink, FICLONERANGE) a piece within one file of which
+// nothing was received yet is shared first and verified in place; else it is read,
+// verified, and exactly those bytes are written. Writers from the network are kept out
+// of the piece meanwhile, so that what was verified is what is there. Hard links are
+// not made: an edit of one file would change the other.
+//
 // # Changes under our feet
 //
 // Content in source or final place is served only while each file has the stamp

@@ -40,6 +40,8 @@ var (
 	ErrClosed = errors.New("closed")
 	// ErrNotFound: the store has no record of that infohash.
 	ErrNotFound = errors.New("not in this store")
+	// ErrDonor: another node's files do not hold what it said.
+	ErrDonor = errors.New("not to be had from another node's files")
 	// ErrOutOfRange: an offset outside the piece or the torrent.
 	ErrOutOfRange = errors.New("out of range")
 )

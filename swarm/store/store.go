@@ -43,6 +43,7 @@ type Store struct {
 	db      *bolt.DB
 	files   *cache
 	memory  *semaphore.Weighted // of verifyMemory
+	taking  *semaphore.Weighted // of verifyMemory, for pieces that are read from donors
 	buffers sync.Pool           // of *[]byte, a piece each
 
 	// fault, in tests, is called before and after each step of finishing and may
@@ -77,7 +78,7 @@ func Open(dir string, o Options) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{dir: dir, log: o.Logger, lock: lock, open: make(map[[20]byte]*Content),
-		memory: semaphore.NewWeighted(verifyMemory)}
+		memory: semaphore.NewWeighted(verifyMemory), taking: semaphore.NewWeighted(verifyMemory)}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}

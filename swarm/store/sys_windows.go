@@ -9,7 +9,10 @@ import (
 	"golang.org/x/sys/windows"
 )
 
-const openQuietly = 0
+const (
+	openQuietly = 0
+	openItself  = 0
+)
 
 func isNoSpace(err error) bool {
 	return errors.Is(err, windows.ERROR_DISK_FULL) || errors.Is(err, windows.ERROR_HANDLE_DISK_FULL) ||
