@@ -68,7 +68,7 @@ func testStory(t *testing.T, l *lab) {
 // killedHalfWay fetches at a limited rate, kills the fetch at about half, and fetches again.
 func killedHalfWay(t *testing.T, s *side, link string) {
 	t.Helper()
-	p := s.start("fetch", link, "-o", s.path("out"), "--limit-down", "12M")
+	p := s.start("fetch", link, "-o", s.path("out"), "--limit-down", "12M", "--limit-lan")
 	half := p.await("progress at about half", func(l line) bool {
 		return l.Type == "progress" && l.Stage == "" && l.Total > 0 && l.Done*10 > l.Total*4
 	})
