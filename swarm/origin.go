@@ -107,7 +107,7 @@ func (n *Node) giveGrants(it *Item) {
 		}
 	}
 	byPeer := make(map[policy.Peer][]int)
-	for _, g := range it.grants.Next(n.elapsed(), it.up.rate) {
+	for _, g := range it.grants.Next(n.elapsed(), policy.Uplink{Rate: it.up.rate, Idle: n.eng.uplink.idle()}) {
 		byPeer[g.Peer] = append(byPeer[g.Peer], g.Piece)
 	}
 	for p, pieces := range byPeer {

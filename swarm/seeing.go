@@ -139,7 +139,7 @@ func (n *Node) offered(l *link, pieces []int) {
 // they may wait for these elsewhere.
 func (n *Node) offer(it *Item) {
 	for _, l := range it.links {
-		if l.tap == nil || !l.ours.Load() {
+		if l.tap == nil || !l.ours.Load() || l.origin.Load() {
 			continue
 		}
 		for pieces := l.tap.takeHeld(); len(pieces) > 0; {

@@ -116,7 +116,7 @@ func TestRecord(t *testing.T) {
 	now := time.Duration(0)
 	for p := Peer(1); p <= 12; p++ { // each leaves with what it got: all is granted again
 		g.Join(p, Leecher{Member: true, Key: Key(p % 3)}, now)
-		for _, gr := range g.Next(now, 0) {
+		for _, gr := range g.Next(now, Uplink{}) {
 			given[gr.Piece] = append(given[gr.Piece], gr.Peer)
 		}
 		g.Sent(p, now)

@@ -20,6 +20,7 @@ const (
 	defaultHandful = 8
 	DefaultRing    = 48                      // leechers that an origin grants pieces
 	minTransfer    = 4                       // pieces in transfer in all
+	maxTransfers   = 4                       // times as many, when the line is idle all the same
 	minEach        = 2                       // the same to one leecher
 	transferSpan   = 250 * time.Millisecond  // of the rate is in transfer
 	soloSpan       = time.Second             // the same, when there is one leecher only
@@ -349,10 +350,18 @@ func (g *Grants) Granted(p Peer, piece int) bool {
 	return slices.ContainsFunc(g.flights, func(f flight) bool { return f.Piece == piece && f.Peer == p })
 }
 
-// Next returns the grants to give now. rate is the origin's measured upload rate
-// in bytes a second; 0 when unknown.
-func (g *Grants) Next(now time.Duration, rate float64) (out []Grant) {
-	r := g.round(now, rate)
+// Uplink is what the origin knows of its own line.
+type Uplink struct {
+	Rate float64 // measured upload rate in bytes a second; 0 when unknown
+	Idle bool    // nothing waits to be sent, whatever was granted
+}
+
+// Next returns the grants to give now.
+func (g *Grants) Next(now time.Duration, up Uplink) (out []Grant) {
+	r := g.round(now, up.Rate)
+	if up.Idle && len(g.flights) < maxTransfers*max(r.total, minTransfer) {
+		r.room = max(r.room, minEach) // what was granted takes its time to be asked for
+	}
 	g.expire(now, r.life)
 	g.meter(now)
 	for r.room > 0 {
@@ -403,6 +412,7 @@ type round struct {
 	now   time.Duration
 	late  time.Duration // age from which a grant holds up nobody else
 	life  time.Duration // age at which it is given up
+	total int           // grants that keep the line busy
 	room  int           // grants that may be given still
 	slots int           // leechers that may be begun to be served
 	each  int           // grants in flight to one leecher
@@ -419,7 +429,7 @@ func (g *Grants) round(now time.Duration, rate float64) round {
 		span = soloSpan
 	}
 	total := max(least, int(rate*span.Seconds()/pl))
-	r := round{now: now, late: minLate, life: minGrantLife, slots: g.cfg.Handful}
+	r := round{now: now, late: minLate, life: minGrantLife, total: total, slots: g.cfg.Handful}
 	if rate > 0 {
 		expected := time.Duration(float64(max(total, len(g.flights))) * pl / rate * float64(time.Second))
 		r.late, r.life = max(r.late, 4*expected), max(r.life, 8*expected)

@@ -23,7 +23,7 @@ func TestOneCopy(t *testing.T) {
 	g.Join(2, Leecher{Member: true}, 0)
 	granted := map[int]int{}
 	for step := time.Duration(0); ; step++ {
-		next := g.Next(step*time.Millisecond, 0)
+		next := g.Next(step*time.Millisecond, Uplink{Rate: 0})
 		if len(next) == 0 {
 			break
 		}
@@ -55,7 +55,7 @@ func TestShortestQueue(t *testing.T) {
 	}
 	count := map[Peer]int{}
 	for range 30 {
-		for _, gr := range g.Next(0, 0) {
+		for _, gr := range g.Next(0, Uplink{Rate: 0}) {
 			count[gr.Peer]++
 			g.Have(gr.Peer, gr.Piece, 0)
 			if gr.Peer == 1 { // the fast one: everybody has its pieces at once
@@ -74,7 +74,7 @@ func TestDeathGrantsAgain(t *testing.T) {
 	g := NewGrants(Config{Pieces: 4, PieceLength: 1 << 16, Order: order(4)})
 	g.Join(1, Leecher{Member: true}, 0)
 	g.Join(2, Leecher{Member: true}, 0)
-	for _, gr := range g.Next(0, 0) {
+	for _, gr := range g.Next(0, Uplink{Rate: 0}) {
 		if gr.Peer == 1 {
 			g.Have(1, gr.Piece, 0)
 		}
@@ -82,7 +82,7 @@ func TestDeathGrantsAgain(t *testing.T) {
 	g.Leave(1) // takes two pieces that only it had with it
 	again := map[int]bool{}
 	for range 4 {
-		for _, gr := range g.Next(time.Second, 0) {
+		for _, gr := range g.Next(time.Second, Uplink{Rate: 0}) {
 			if gr.Peer != 2 {
 				t.Fatalf("granted to %d, who left", gr.Peer)
 			}
@@ -101,7 +101,7 @@ func TestHungryExpiryAndHandful(t *testing.T) {
 		g.Join(p, Leecher{Member: true}, 0)
 	}
 	to := map[Peer]bool{}
-	first := g.Next(0, 0)
+	first := g.Next(0, Uplink{Rate: 0})
 	for _, gr := range first {
 		to[gr.Peer] = true
 	}
@@ -109,17 +109,17 @@ func TestHungryExpiryAndHandful(t *testing.T) {
 		t.Fatalf("%d leechers have grants open, handful is 2", len(to))
 	}
 	g.Hungry(5, []int{7, 7, 99, -1})
-	if got := g.Next(0, 0); len(got) > 0 {
+	if got := g.Next(0, Uplink{Rate: 0}); len(got) > 0 {
 		t.Fatalf("%v: both places are taken", got)
 	}
-	got := g.Next(minLate, 0) // those who got grants do not take them
+	got := g.Next(minLate, Uplink{Rate: 0}) // those who got grants do not take them
 	if len(got) == 0 || got[0] != (Grant{Peer: 5, Piece: 7}) {
 		t.Fatalf("a hungry leecher got %v", got)
 	}
 	// Nobody ever answers: the grants are given to others, never forgotten.
 	seen := map[int]bool{}
 	for now := time.Duration(0); now < 10*time.Minute; now += time.Second {
-		for _, gr := range g.Next(now, 0) {
+		for _, gr := range g.Next(now, Uplink{Rate: 0}) {
 			seen[gr.Piece] = true
 			g.Have(gr.Peer, gr.Piece, 0)
 		}
@@ -154,7 +154,7 @@ func TestRandomChurn(t *testing.T) {
 				break
 			}
 		}
-		for _, gr := range g.Next(now, 1<<20) {
+		for _, gr := range g.Next(now, Uplink{Rate: 1 << 20}) {
 			have, ok := alive[gr.Peer]
 			if !ok {
 				t.Fatalf("grant to %d, who is not here", gr.Peer)

@@ -104,7 +104,7 @@ func (o *origin) pulsed() {
 
 // give grants what is to be granted now.
 func (o *origin) give() {
-	for _, g := range o.grants.Next(o.w.clock.now, o.rate) {
+	for _, g := range o.grants.Next(o.w.clock.now, policy.Uplink{Rate: o.rate, Idle: !o.peer.up.busy}) {
 		if e := o.peer.ends[g.Peer]; e != nil {
 			o.w.clock.after(o.w.latency(e), event{kind: evGrant, e: e.rev, piece: int32(g.Piece)})
 		}
