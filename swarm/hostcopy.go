@@ -81,7 +81,7 @@ type hostBatch struct {
 // sameHost tells whether a peer has proved to be on this host: it reaches us over
 // loopback or an address of our own, and knows the id of this machine.
 func (n *Node) sameHost(l *link) bool {
-	return n.cfg.MachineID != "" && l.hello != nil && l.hello.Machine == machineTag(n.cfg.MachineID, l.item.hash) &&
+	return n.cfg.MachineID != "" && !n.cfg.Blind && l.hello != nil && l.hello.Machine == machineTag(n.cfg.MachineID, l.item.hash) &&
 		n.lan.own(l.remote.Addr())
 }
 
@@ -387,6 +387,8 @@ func (it *Item) tookPiece(l *link, piece int, size int64, first bool) {
 		it.host.progress = it.node.cfg.Now()
 		if first {
 			it.node.pieceDone(it, piece)
+			it.ledger.open(it.torrent.NumPieces())
+			it.ledger.add(piece, []share{{link: l.id, tier: TierHost, bytes: size}}, cell{reason: policy.Nearest})
 		}
 		for _, l := range liars {
 			it.node.liar(l, piece)

@@ -66,8 +66,8 @@ func (p contentPiece) MarkComplete() error {
 	p.it.node.mail.post(func() {
 		if first {
 			p.it.node.pieceDone(p.it, p.index)
+			p.it.node.account(p.it, p.index, sent)
 		}
-		p.it.node.account(p.it, p.index, sent)
 		for _, l := range liars {
 			p.it.node.liar(l, p.index)
 		}
