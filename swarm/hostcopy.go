@@ -58,7 +58,7 @@ type hostLink struct {
 func (l *link) gives() bool { return l.host.donor != nil && !l.host.slow && !l.origin.Load() }
 
 // hostCopy is an item's state of what it takes from peers on this host. It is owned
-// by the loop, except for took.
+// by the loop.
 type hostCopy struct {
 	work     chan hostBatch // to the copier; nil before the download
 	head     chan struct{}  // closed when the network may be asked; nil after that
@@ -69,9 +69,6 @@ type hostCopy struct {
 	lies     int
 	off      bool  // nothing is taken any more
 	again    []int // pieces that the engine must be told of again
-
-	mu   sync.Mutex // guards took
-	took map[int]bool
 }
 
 // hostBatch is work for the copier.
@@ -84,7 +81,7 @@ type hostBatch struct {
 // sameHost tells whether a peer has proved to be on this host: it reaches us over
 // loopback or an address of our own, and knows the id of this machine.
 func (n *Node) sameHost(l *link) bool {
-	return n.cfg.MachineID != "" && l.hello != nil && l.hello.Machine == machineTag(n.cfg.MachineID, l.item.hash) &&
+	return n.cfg.MachineID != "" && !n.cfg.Blind && l.hello != nil && l.hello.Machine == machineTag(n.cfg.MachineID, l.item.hash) &&
 		n.lan.own(l.remote.Addr())
 }
 
@@ -350,13 +347,13 @@ func (it *Item) copyBatch(ctx context.Context, b hostBatch) {
 		g.Go(func() error {
 			pctx, cancel := context.WithTimeout(gctx, hostTimeout)
 			defer cancel()
-			size, err := it.content.TakePiece(pctx, b.donor, piece)
+			size, first, err := it.content.TakePiece(pctx, b.donor, piece)
 			if err != nil {
 				late.CompareAndSwap(false, pctx.Err() != nil && gctx.Err() == nil)
 				return err
 			}
 			if size > 0 {
-				it.tookPiece(b.link, piece, size)
+				it.tookPiece(b.link, piece, size, first)
 			}
 			return nil
 		})
@@ -378,14 +375,7 @@ func (it *Item) copyBatch(ctx context.Context, b hostBatch) {
 
 // tookPiece accounts for a piece that was taken, and tells the engine. What the
 // network had brought of it was in vain.
-func (it *Item) tookPiece(l *link, piece int, size int64) {
-	h := &it.host
-	h.mu.Lock()
-	if h.took == nil {
-		h.took = make(map[int]bool)
-	}
-	h.took[piece] = true
-	h.mu.Unlock()
+func (it *Item) tookPiece(l *link, piece int, size int64, first bool) {
 	it.came.note(piece, TierHost)
 	it.count.failed.Add(it.blame.forget(piece))
 	it.count.received[TierHost].Add(size)
@@ -394,27 +384,14 @@ func (it *Item) tookPiece(l *link, piece int, size int64) {
 	liars := it.blame.passed(piece)
 	it.t.Piece(piece).UpdateCompletion()
 	it.node.mail.post(func() {
-		h.progress = it.node.cfg.Now()
-		it.node.pieceDone(it, piece)
+		it.host.progress = it.node.cfg.Now()
+		if first {
+			it.node.pieceDone(it, piece)
+			it.ledger.open(it.torrent.NumPieces())
+			it.ledger.add(piece, []share{{link: l.id, tier: TierHost, bytes: size}}, cell{reason: policy.Nearest})
+		}
 		for _, l := range liars {
 			it.node.liar(l, piece)
 		}
 	})
-}
-
-// keeps tells whether a piece that the engine found to be wrong is right by now: it
-// was taken from this host after the engine had read it. The engine is told so again
-// when it has drawn its conclusions.
-func (it *Item) keeps(piece int) bool {
-	it.host.mu.Lock()
-	took := it.host.took[piece]
-	it.host.mu.Unlock()
-	if !took {
-		return false
-	}
-	if p := (contentPiece{it: it, index: piece}); !p.right() {
-		return false
-	}
-	it.node.mail.post(func() { it.host.again = append(it.host.again, piece) })
-	return true
 }

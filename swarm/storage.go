@@ -66,8 +66,8 @@ func (p contentPiece) MarkComplete() error {
 	p.it.node.mail.post(func() {
 		if first {
 			p.it.node.pieceDone(p.it, p.index)
+			p.it.node.account(p.it, p.index, sent)
 		}
-		p.it.node.account(p.it, p.index, sent)
 		for _, l := range liars {
 			p.it.node.liar(l, p.index)
 		}
@@ -76,10 +76,12 @@ func (p contentPiece) MarkComplete() error {
 }
 
 func (p contentPiece) MarkNotComplete() error {
-	if p.it.keeps(p.index) {
-		return nil
+	refuted, err := p.it.content.Refute(p.index)
+	if err == nil && !refuted {
+		// The engine sets it incomplete all the same, and is told again after that.
+		p.it.node.mail.post(func() { p.it.host.again = append(p.it.host.again, p.index) })
 	}
-	return p.it.content.SetComplete(p.index, false)
+	return err
 }
 
 func (p contentPiece) Completion() storage.Completion {
@@ -92,12 +94,6 @@ func (p contentPiece) Completion() storage.Completion {
 // IP address, and with it everybody behind the same NAT or on loopback. The node
 // finds the sender itself, see blame.
 var errBadPiece = io.EOF
-
-// right tells whether the bytes that are there now are those of the piece.
-func (p contentPiece) right() bool {
-	v, err := p.it.content.Verify(p.index)
-	return err == nil && v != manifest.Bad
-}
 
 func (p contentPiece) verify() error {
 	v, err := p.it.content.Verify(p.index)

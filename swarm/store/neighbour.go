@@ -213,30 +213,31 @@ func abandonable[T any](ctx context.Context, f func() (T, error), late func(T)) 
 // TakePiece completes a piece with bytes of a donor. Blocks are shared with its file
 // where the file system can do that (a reflink), and copied otherwise; either way
 // the bytes that are ours then have been checked like any others. It returns how
-// many payload bytes the piece has, or 0 if the piece was complete already.
+// many payload bytes were taken, 0 if the piece was complete already; first tells
+// whether this made it complete, and not somebody who verified it at that moment.
 //
 // Errors match ErrDonor when the donor does not have what was asked for, and
 // then fs.ErrNotExist or fs.ErrPermission where these are the reason; others are as
 // those of WritePiece. Nothing is lost by a donor that lies: what was received of the
 // piece before stays as it is.
-func (c *Content) TakePiece(ctx context.Context, d *Donor, piece int) (int64, error) {
+func (c *Content) TakePiece(ctx context.Context, d *Donor, piece int) (n int64, first bool, err error) {
 	if err := c.checkPiece(piece); err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	if complete, _ := c.State(piece); complete {
-		return 0, nil
+		return 0, false, nil
 	}
 	if !c.t.HasV1() && !c.t.CanCheck(piece) {
-		return 0, &Error{Kind: ErrDonor, Path: c.t.Name, Detail: fmt.Sprintf("piece %d cannot be checked", piece)}
+		return 0, false, &Error{Kind: ErrDonor, Path: c.t.Name, Detail: fmt.Sprintf("piece %d cannot be checked", piece)}
 	}
-	n, done, err := c.clonePiece(ctx, d, piece)
+	n, first, done, err := c.clonePiece(ctx, d, piece)
 	if done || err != nil {
-		return n, err
+		return n, first, err
 	}
 	size := c.t.PieceSize(piece)
 	weight := min(size, verifyMemory)
 	if err := c.s.taking.Acquire(ctx, weight); err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	defer c.s.taking.Release(weight)
 	// A read that hangs keeps its memory, so this is not a lent buffer.
@@ -245,11 +246,11 @@ func (c *Content) TakePiece(ctx context.Context, d *Donor, piece int) (int64, er
 		return b, d.read(piece, b)
 	}, func([]byte) {})
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	v := c.t.Check(piece, buf)
 	if v == manifest.Bad {
-		return 0, d.wrong(piece)
+		return 0, false, d.wrong(piece)
 	}
 	return c.adopt(piece, func(bool) error {
 		if _, err := c.write(buf, piece, 0); err != nil {
@@ -268,14 +269,14 @@ func (d *Donor) wrong(piece int) error {
 
 // adopt completes a piece whose bytes fill puts into place, with nobody else writing
 // to it meanwhile. fill is told whether nothing was written to it in this run.
-func (c *Content) adopt(piece int, fill func(fresh bool) error) (n int64, err error) {
+func (c *Content) adopt(piece int, fill func(fresh bool) error) (n int64, first bool, err error) {
 	c.io.RLock()
 	defer c.io.RUnlock()
 	if err := c.writable(piece); err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	if err := c.withdrawClean(); err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	lock := c.writing.of(piece)
 	lock.Lock()
@@ -288,18 +289,36 @@ func (c *Content) adopt(piece int, fill func(fresh bool) error) (n int64, err er
 	}
 	c.mu.Unlock()
 	if complete {
-		return 0, nil
+		return 0, false, nil
 	}
 	if err := fill(!was); err != nil {
 		c.mu.Lock()
 		c.pieces.written.set(piece, was || !errors.Is(err, errNotCloned))
 		c.mu.Unlock()
-		return 0, err
+		return 0, false, err
 	}
-	if changed, err := c.Settle(piece, true); err != nil || !changed {
-		return 0, err
+	first, err = c.Settle(piece, true)
+	return c.payload(piece), first, err
+}
+
+// Refute makes a piece incomplete of which somebody has read that it is wrong. It
+// reports false, and the piece stays complete, when it verifies by now: it may have
+// been taken from a donor since it was read.
+func (c *Content) Refute(piece int) (refuted bool, err error) {
+	if err := c.checkPiece(piece); err != nil {
+		return false, err
 	}
-	return c.payload(piece), nil
+	c.io.RLock()
+	defer c.io.RUnlock()
+	lock := c.writing.of(piece)
+	lock.Lock()
+	defer lock.Unlock()
+	if complete, _ := c.State(piece); complete && c.phase != closed {
+		if v, err := c.verify(context.Background(), piece); err == nil && v != manifest.Bad {
+			return false, nil
+		}
+	}
+	return true, c.SetComplete(piece, false)
 }
 
 // errNotCloned ends the attempt to share blocks: nothing was changed.
@@ -312,19 +331,19 @@ const cloneAlign = 4096
 // is. That needs a piece within one file, at a multiple of the file system's blocks,
 // of which nobody has received anything: what does not verify has replaced what was
 // there. done is false when the piece must be copied instead.
-func (c *Content) clonePiece(ctx context.Context, d *Donor, piece int) (n int64, done bool, err error) {
+func (c *Content) clonePiece(ctx context.Context, d *Donor, piece int) (n int64, first, done bool, err error) {
 	span, ok := c.onlySpan(piece)
 	if !ok || d.noClone.Load() || !canClone || span.Offset%cloneAlign != 0 ||
 		span.Length%cloneAlign != 0 && span.Offset+span.Length != c.t.Files[span.File].Length || c.touched(piece) {
-		return 0, false, nil
+		return 0, false, false, nil
 	}
 	src, err := abandonable(ctx, func() (*os.File, error) { return d.open(span.File, span.Offset+span.Length) },
 		func(f *os.File) { f.Close() })
 	if err != nil {
-		return 0, false, err
+		return 0, false, false, err
 	}
 	defer src.Close()
-	n, err = c.adopt(piece, func(fresh bool) error {
+	n, first, err = c.adopt(piece, func(fresh bool) error {
 		if !fresh {
 			return errNotCloned
 		}
@@ -343,10 +362,10 @@ func (c *Content) clonePiece(ctx context.Context, d *Donor, piece int) (n int64,
 		return nil
 	})
 	if errors.Is(err, errNotCloned) {
-		return 0, false, nil
+		return 0, false, false, nil
 	}
 	d.cloned.Add(n)
-	return n, true, err
+	return n, first, true, err
 }
 
 // onlySpan is where a piece lies that lies in one file altogether.

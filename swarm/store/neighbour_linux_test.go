@@ -106,7 +106,7 @@ func TestReflinkLies(t *testing.T) {
 	}
 	d := NewDonor(m, Whereabouts{Root: filepath.Join(dir, "wrong")})
 	for i := range m.NumPieces() {
-		if n, err := c.TakePiece(t.Context(), d, i); n != 0 || !errors.Is(err, ErrDonor) {
+		if n, _, err := c.TakePiece(t.Context(), d, i); n != 0 || !errors.Is(err, ErrDonor) {
 			t.Errorf("piece %d: %d, %v", i, n, err)
 		}
 		if complete, _ := c.State(i); complete {
@@ -138,7 +138,7 @@ func TestTakeOnFullDisk(t *testing.T) {
 	d := donorOf(t, seed)
 	var err error
 	for i := 0; i < m.NumPieces() && err == nil; i++ {
-		_, err = c.TakePiece(t.Context(), d, i)
+		_, _, err = c.TakePiece(t.Context(), d, i)
 	}
 	if !errors.Is(err, ErrDiskFull) || errors.Is(err, ErrDonor) {
 		t.Fatal(err)

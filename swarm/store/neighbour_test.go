@@ -18,7 +18,7 @@ import (
 func takeAll(t testing.TB, c *Content, d *Donor) (payload int64) {
 	t.Helper()
 	for i := range c.t.NumPieces() {
-		n, err := c.TakePiece(t.Context(), d, i)
+		n, _, err := c.TakePiece(t.Context(), d, i)
 		if err != nil {
 			t.Fatalf("piece %d: %v", i, err)
 		}
@@ -64,11 +64,11 @@ func TestTake(t *testing.T) {
 			takeAll(t, b, staged)
 			sameTrees(t, dir, finish(t, a))
 			c := download(t, open(t, t.TempDir()), copyOf(t, m), t.TempDir(), DownloadOptions{})
-			if _, err := c.TakePiece(t.Context(), staged, 0); !errors.Is(err, ErrDonor) || !errors.Is(err, fs.ErrNotExist) {
+			if _, _, err := c.TakePiece(t.Context(), staged, 0); !errors.Is(err, ErrDonor) || !errors.Is(err, fs.ErrNotExist) {
 				t.Errorf("from a place that was left: %v", err)
 			}
 			takeAll(t, c, donorOf(t, a))
-			if n, err := c.TakePiece(t.Context(), donorOf(t, a), 0); n != 0 || err != nil {
+			if n, _, err := c.TakePiece(t.Context(), donorOf(t, a), 0); n != 0 || err != nil {
 				t.Errorf("once more: %d, %v", n, err)
 			}
 			sameTrees(t, dir, finish(t, b))
@@ -118,7 +118,7 @@ func TestTakeLies(t *testing.T) {
 			if path == filepath.Join(dir, "short") && i == 0 {
 				continue // that much is there
 			}
-			if n, err := c.TakePiece(t.Context(), NewDonor(m, Whereabouts{Root: path}), i); n != 0 || !errors.Is(err, ErrDonor) {
+			if n, _, err := c.TakePiece(t.Context(), NewDonor(m, Whereabouts{Root: path}), i); n != 0 || !errors.Is(err, ErrDonor) {
 				t.Errorf("%.100q, piece %d: %d, %v", path, i, n, err)
 			}
 			if complete, _ := c.State(i); complete {
@@ -182,7 +182,7 @@ func TestTakeKilled(t *testing.T) {
 	d := donorOf(t, seed)
 	half := m.NumPieces() / 2
 	for i := range half {
-		if _, err := c.TakePiece(t.Context(), d, i); err != nil {
+		if _, _, err := c.TakePiece(t.Context(), d, i); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -216,7 +216,36 @@ func TestTakeCanceled(t *testing.T) {
 	r := rand.New(rand.NewPCG(65, 1))
 	_, m, seed := publish(t, map[string]node{"a": {data: random(r, 100_000)}}, manifest.FormatHybrid)
 	c := download(t, open(t, t.TempDir()), copyOf(t, m), t.TempDir(), DownloadOptions{})
-	if n, err := c.TakePiece(ctx, donorOf(t, seed), 0); n != 0 || !errors.Is(err, context.Canceled) {
+	if n, _, err := c.TakePiece(ctx, donorOf(t, seed), 0); n != 0 || !errors.Is(err, context.Canceled) {
 		t.Errorf("%d, %v", n, err)
+	}
+}
+
+// TestRefute: a piece that was taken after somebody had read other bytes there stays;
+// one that is wrong goes.
+func TestRefute(t *testing.T) {
+	r := rand.New(rand.NewPCG(66, 1))
+	_, m, seed := publish(t, map[string]node{"a": {data: random(r, 100_000)}}, manifest.FormatHybrid)
+	c := download(t, open(t, t.TempDir()), copyOf(t, m), t.TempDir(), DownloadOptions{})
+	if _, err := c.WritePiece(make([]byte, m.PieceSize(0)), 0, 0); err != nil {
+		t.Fatal(err)
+	}
+	if refuted, err := c.Refute(0); !refuted || err != nil {
+		t.Errorf("wrong and incomplete: %v, %v", refuted, err)
+	}
+	if n, first, err := c.TakePiece(t.Context(), donorOf(t, seed), 0); n != m.PieceSize(0) || !first || err != nil {
+		t.Fatalf("%d, %v, %v", n, first, err)
+	}
+	if refuted, err := c.Refute(0); refuted || err != nil {
+		t.Errorf("right and complete: %v, %v", refuted, err)
+	}
+	if err := c.SetComplete(1, true); err != nil { // though nothing is there
+		t.Fatal(err)
+	}
+	if refuted, err := c.Refute(1); !refuted || err != nil {
+		t.Errorf("wrong and complete: %v, %v", refuted, err)
+	}
+	if complete, known := c.State(1); complete || !known {
+		t.Errorf("%v, %v", complete, known)
 	}
 }
