@@ -125,6 +125,40 @@ func (g *Grants) usualSpeed() float64 {
 	return sum / float64(n)
 }
 
+// passing notes how long a piece took from its first holder to its second.
+func (g *Grants) passing(piece int, now time.Duration) {
+	switch took := (now - g.landed[piece]).Seconds(); g.spread[piece] {
+	case 1:
+		g.landed[piece] = now
+	case 2:
+		if g.passed++; g.passed == 1 {
+			g.pass = took
+		}
+		g.pass += passWeight * (took - g.pass)
+	}
+}
+
+// stuck reports whether a piece is with one leecher for much longer than it usually
+// takes until a second has it. In a large swarm that is long, since the ring is far from
+// itself; and nothing is usual as long as most pieces wait.
+func (g *Grants) stuck(piece int, now time.Duration) bool {
+	if g.spread[piece] > 1 || g.copies[piece] > 1 || g.flying(piece) {
+		return false
+	}
+	wait := time.Duration(slowFactor * g.pass * float64(time.Second))
+	return now-g.landed[piece] >= max(slowAfter, wait) && g.passed >= g.waiting()
+}
+
+// waiting returns how many pieces only one leecher has.
+func (g *Grants) waiting() (n int) {
+	for _, spread := range g.spread {
+		if spread == 1 {
+			n++
+		}
+	}
+	return n
+}
+
 // meter measures once a second how fast leechers pass on what they were granted, and
 // takes from the slowest what nobody else has: others waited for it in vain.
 func (g *Grants) meter(now time.Duration) {
@@ -152,7 +186,7 @@ func (g *Grants) meter(now time.Duration) {
 			continue
 		}
 		for _, piece := range q.given {
-			if g.spread[piece] <= 1 && g.copies[piece] <= 1 && !g.flying(piece) && !slices.Contains(g.rescued, piece) {
+			if g.stuck(piece, now) && !slices.Contains(g.rescued, piece) {
 				g.rescued = append(g.rescued, piece)
 			}
 		}
@@ -162,13 +196,7 @@ func (g *Grants) meter(now time.Duration) {
 // pieceFor returns the next piece that nobody has and this leecher may be given. When
 // there is none left, a foreign leecher gets what fewest have: it knows no hunger.
 func (g *Grants) pieceFor(q *leecher) (int, bool) {
-	for i := len(g.pending) - 1; i >= 0; i-- {
-		piece := g.pending[i]
-		if g.spread[piece] > 0 || g.flying(piece) {
-			g.pending = append(g.pending[:i], g.pending[i+1:]...)
-			continue
-		}
-		g.pending = append(g.pending[:i], g.pending[i+1:]...)
+	if piece, ok := g.fresh(); ok {
 		return piece, true
 	}
 	for i, piece := range g.rescued {
@@ -187,4 +215,18 @@ func (g *Grants) pieceFor(q *leecher) (int, bool) {
 		}
 	}
 	return best, best >= 0
+}
+
+// fresh takes the next piece that nobody has out of those that wait.
+func (g *Grants) fresh() (int, bool) {
+	for i := len(g.pending) - 1; i >= 0; i-- {
+		piece := g.pending[i]
+		if g.spread[piece] > 0 || g.flying(piece) {
+			g.pending = append(g.pending[:i], g.pending[i+1:]...)
+			continue
+		}
+		g.pending = append(g.pending[:i], g.pending[i+1:]...)
+		return piece, true
+	}
+	return 0, false
 }

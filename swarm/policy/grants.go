@@ -33,6 +33,8 @@ const (
 	meterSpan      = time.Second             // between measurements of how fast leechers pass things on
 	meterWeight    = 0.4                     // of the newest
 	slowAfter      = 3 * time.Second         // of measurements before anybody is called slow
+	passWeight     = 0.2                     // of the newest time that a piece took to be passed on
+	slowFactor     = 4                       // times as long as usual a piece must wait to be rescued
 	slowShare      = 8                       // slow is who has less than one in so many of the fastest one's speed
 	nearShare      = 8                       // near leechers go first if they are at least one in so many
 )
@@ -62,12 +64,15 @@ type Grants struct {
 	spread  []int // by piece: leechers that hold it
 	copies  []int // by piece: times that it was granted
 	peers   map[Peer]*leecher
-	order   []*leecher // in order of arrival, so that nothing depends on map order
-	ring    int        // members of the ring
-	flights []flight   // granted and not yet heard of, oldest first
-	owners  []*leecher // by piece: whom it was last granted to
-	pending []int      // pieces to hand out, next one last
-	rescued []int      // pieces to hand out once more, though somebody has them
+	order   []*leecher      // in order of arrival, so that nothing depends on map order
+	ring    int             // members of the ring
+	flights []flight        // granted and not yet heard of, oldest first
+	owners  []*leecher      // by piece: whom it was last granted to
+	landed  []time.Duration // by piece: when somebody first had it
+	pass    float64         // seconds from then until a second one does, smoothed
+	passed  int             // pieces that a second one ever had
+	pending []int           // pieces to hand out, next one last
+	rescued []int           // pieces to hand out once more, though somebody has them
 	metered time.Duration
 	turn    *leecher // who is granted pieces now, in a crowd
 	taken   int      // how many it was granted in this turn
@@ -119,6 +124,7 @@ func NewGrants(cfg Config) *Grants {
 		spread: make([]int, cfg.Pieces),
 		copies: make([]int, cfg.Pieces),
 		owners: make([]*leecher, cfg.Pieces),
+		landed: make([]time.Duration, cfg.Pieces),
 		peers:  make(map[Peer]*leecher),
 		record: newRecord(cfg.Pieces),
 	}
@@ -186,6 +192,7 @@ func (g *Grants) Have(p Peer, piece int, now time.Duration) {
 	q.progress = now
 	if !q.doubted {
 		g.spread[piece]++
+		g.passing(piece, now)
 	}
 	if o := g.owners[piece]; o != nil && o != q {
 		o.passed++
@@ -301,12 +308,12 @@ func (g *Grants) Hungry(p Peer, pieces []int) {
 	}
 }
 
-// doubt notes that somebody cannot get a piece from those who claim to have it. When
-// two say so of one peer, its claims count no more, and what it alone claims to have
+// doubt notes that somebody cannot get a piece from those of its group who claim to have
+// it; across a border it may have to wait for its turn. When two say so of one peer, its claims count no more, and what it alone claims to have
 // is handed out.
 func (g *Grants) doubt(asker *leecher, piece int) {
 	for _, q := range g.order {
-		if q.doubted || !q.have.Has(piece) {
+		if q.doubted || q.group != asker.group || !q.have.Has(piece) {
 			continue
 		}
 		if q.doubts == nil {
@@ -511,6 +518,13 @@ func (g *Grants) feed(r *round) (Grant, bool) {
 			continue // later
 		}
 		g.hungry = slices.Delete(g.hungry, i, i+1)
+		if g.spread[ask.Piece] > 0 {
+			// Somebody has it, and it may be on its way. A piece that nobody has stills the
+			// hunger as well, and costs no second copy.
+			if piece, ok := g.fresh(); ok {
+				return Grant{Peer: ask.Peer, Piece: piece}, true
+			}
+		}
 		g.pending = slices.DeleteFunc(g.pending, func(p int) bool { return p == ask.Piece })
 		return ask, true
 	}

@@ -28,9 +28,9 @@ func (s Set) Count() (n int) {
 
 // next returns the first number from i on that is in a but in none of the other sets;
 // -1 if there is none. The sets are equally long.
-func next(a, not1, not2, not3 Set, i int) int {
+func next(a, not1, not2, not3, not4 Set, i int) int {
 	for w := i / 64; w < len(a); w++ {
-		v := a[w] &^ not1[w] &^ not2[w] &^ not3[w]
+		v := a[w] &^ not1[w] &^ not2[w] &^ not3[w] &^ not4[w]
 		if w == i/64 {
 			v &= ^uint64(0) << (i % 64)
 		}

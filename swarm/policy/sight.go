@@ -43,10 +43,10 @@ type SightConfig struct {
 
 // Limits of a holder's window.
 const (
-	minWindow      = 2                       // pieces
+	minWindow      = 1                       // pieces
 	minWindowBytes = 64 << 10                // the same in bytes, if that is more
 	sightSpan      = time.Second             // of a holder's rate is shown at a time
-	priorLatency   = 1500 * time.Millisecond // from showing a piece to having it, before any is known
+	priorLatency   = 3000 * time.Millisecond // from showing a piece to having it, before any is known
 	latencyWeight  = 0.1                     // of the newest
 	turns          = 2                       // ranks that have a turn of their own; the rest share the last
 	offerAfter     = 100 * time.Millisecond  // of waiting, before a piece is seen at somebody idle too
@@ -65,6 +65,7 @@ type Sight struct {
 	holders  map[Peer]*sight // by peer
 	order    []*sight        // in order of arrival, so that nothing depends on map order
 	hold     [tiers][]uint16 // by tier and piece: members that have it
+	common   [tiers]Set      // by tier: pieces that not one member has alone
 	near     [tiers]Set      // by tier: pieces that a member has that is nearer than it
 	pieces   []sighting
 	nearer   [tiers][]Key // by tier: incomplete members that are nearer than it
@@ -130,6 +131,7 @@ func NewSight(cfg SightConfig) *Sight {
 	for t := range s.hold {
 		s.hold[t] = make([]uint16, cfg.Pieces)
 		s.near[t] = NewSet(cfg.Pieces)
+		s.common[t] = NewSet(cfg.Pieces)
 	}
 	return s
 }
@@ -172,7 +174,7 @@ func (s *Sight) tally(h *sight, d int) {
 	if h.role != Member || h.late {
 		return
 	}
-	for i := next(h.has, s.none, s.none, s.none, 0); i >= 0; i = next(h.has, s.none, s.none, s.none, i+1) {
+	for i := next(h.has, s.none, s.none, s.none, s.none, 0); i >= 0; i = next(h.has, s.none, s.none, s.none, s.none, i+1) {
 		s.count(h.tier, i, d)
 	}
 }
@@ -181,6 +183,11 @@ func (s *Sight) tally(h *sight, d int) {
 func (s *Sight) count(tier Tier, piece, d int) {
 	n := int(s.hold[tier][piece]) + d
 	s.hold[tier][piece] = uint16(n)
+	if n > 1 {
+		s.common[tier].Add(piece)
+	} else {
+		s.common[tier].Remove(piece)
+	}
 	if n > 1 || n == 1 && d < 0 {
 		return
 	}
@@ -213,7 +220,7 @@ func (s *Sight) setLate(h *sight, late bool, now time.Duration) {
 
 // yield starts the turns anew for the pieces that a near holder was expected to give.
 func (s *Sight) yield(h *sight, now time.Duration) {
-	for i := next(h.has, s.got, s.none, s.none, 0); i >= 0; i = next(h.has, s.got, s.none, s.none, i+1) {
+	for i := next(h.has, s.got, s.none, s.none, s.none, 0); i >= 0; i = next(h.has, s.got, s.none, s.none, s.none, i+1) {
 		s.pieces[i].first = now
 	}
 }
@@ -228,12 +235,12 @@ func (s *Sight) Leave(p Peer, now time.Duration) {
 	s.order = slices.DeleteFunc(s.order, func(o *sight) bool { return o == h })
 	s.tally(h, -1)
 	s.regroup()
-	for i := next(h.shown, s.none, s.none, s.none, 0); i >= 0; i = next(h.shown, s.none, s.none, s.none, i+1) {
+	for i := next(h.shown, s.none, s.none, s.none, s.none, 0); i >= 0; i = next(h.shown, s.none, s.none, s.none, s.none, i+1) {
 		s.pieces[i].shows--
 	}
 	if h.role == Member {
 		s.yield(h, now)
-		for i := next(h.shown, s.got, s.none, s.none, 0); i >= 0; i = next(h.shown, s.got, s.none, s.none, i+1) {
+		for i := next(h.shown, s.got, s.none, s.none, s.none, 0); i >= 0; i = next(h.shown, s.got, s.none, s.none, s.none, i+1) {
 			if s.pieces[i].views--; s.pieces[i].views == 0 {
 				s.viewed.Remove(i)
 			}
@@ -289,7 +296,7 @@ func (s *Sight) relieve(h *sight, now time.Duration) {
 		return
 	}
 	best := -1
-	for i := next(s.viewed, s.got, h.shown, s.none, 0); i >= 0; i = next(s.viewed, s.got, h.shown, s.none, i+1) {
+	for i := next(s.viewed, s.got, h.shown, s.none, s.none, 0); i >= 0; i = next(s.viewed, s.got, h.shown, s.none, s.none, i+1) {
 		sg := &s.pieces[i]
 		if h.has.Has(i) && sg.views == 1 && now-sg.since >= offerAfter &&
 			(best < 0 || sg.since < s.pieces[best].since) && s.eligible(h.tier, i, now) != Unseen {
@@ -472,10 +479,33 @@ func (s *Sight) fill(h *sight, now time.Duration) {
 	if open {
 		near = s.none
 	}
+	if roomy {
+		s.fillFrom(h, hide, near, now)
+		return
+	}
+	// What nobody else has comes first: it is what keeps others waiting.
+	common := s.common[h.tier]
+	for i := next(h.has, s.got, hide, near, common, h.from); i >= 0; i = next(h.has, s.got, hide, near, common, i+1) {
+		if h.open >= h.limit() {
+			return
+		}
+		s.consider(h, i, now)
+	}
+	for i := next(h.has, s.got, hide, near, common, 0); i >= 0 && i < h.from; i = next(h.has, s.got, hide, near, common, i+1) {
+		if h.open >= h.limit() {
+			return
+		}
+		s.consider(h, i, now)
+	}
+	s.fillFrom(h, hide, near, now)
+}
+
+// fillFrom shows what there is room for, in the order of the pieces.
+func (s *Sight) fillFrom(h *sight, hide, near Set, now time.Duration) {
+	roomy := h.role != Member || s.stalled || s.cfg.Plain
 	for _, part := range [2][2]int{{h.from, s.cfg.Pieces}, {0, h.from}} {
-		for i := next(h.has, s.got, hide, near, part[0]); i >= 0 && i < part[1]; i = next(h.has, s.got, hide, near, i+1) {
+		for i := next(h.has, s.got, hide, near, s.none, part[0]); i >= 0 && i < part[1]; i = next(h.has, s.got, hide, near, s.none, i+1) {
 			if !roomy && h.open >= h.limit() {
-				h.from = i
 				return
 			}
 			s.consider(h, i, now)
@@ -542,7 +572,7 @@ func (s *Sight) Tick(now time.Duration, done bool) {
 	if now-s.useful >= 3*grace && !s.stalled {
 		s.open(now)
 	}
-	for i := next(s.viewed, s.got, s.none, s.none, 0); i >= 0; i = next(s.viewed, s.got, s.none, s.none, i+1) {
+	for i := next(s.viewed, s.got, s.none, s.none, s.none, 0); i >= 0; i = next(s.viewed, s.got, s.none, s.none, s.none, i+1) {
 		if s.overdue(i, now, grace) {
 			s.widen(i, now)
 		}
@@ -632,11 +662,11 @@ func (s *Sight) Hungry(now time.Duration) (pieces []int) {
 		return nil
 	}
 	grace := s.Grace()
-	idle := now-s.useful >= hungerAfter
+	idle := now - s.useful
 	for k := range s.cfg.Pieces {
 		i := (s.cfg.Start + k) % s.cfg.Pieces
 		stuck := s.viewed.Has(i) && s.overdue(i, now, grace)
-		alone := idle && !s.viewed.Has(i)
+		alone := !s.viewed.Has(i) && (idle >= grace || idle >= hungerAfter && !s.near[Origin].Has(i))
 		if !s.got.Has(i) && (stuck || alone) {
 			if pieces = append(pieces, i); len(pieces) == maxHungry {
 				break

@@ -65,6 +65,6 @@ func Rank(self Key, others []Key, piece int) (rank int) {
 
 // Limits of a grace: how long somebody is waited for before another is asked.
 const (
-	minGrace = 2 * time.Second
+	minGrace = 6 * time.Second
 	maxGrace = 30 * time.Second
 )

@@ -53,6 +53,7 @@ func (w *world) scenario() {
 func (w *world) enter(p *peer) {
 	w.join(p)
 	if w.cfg.Case == Arrivals || w.clock.now > 0 {
+		w.introduce(p)
 		w.begin(p)
 	}
 }
@@ -67,7 +68,8 @@ func (w *world) begin(p *peer) {
 	}
 }
 
-// startPulses spreads the periodic work of those who are there from the start.
+// startPulses introduces those who are there from the start to each other, after all of
+// them have told the tracker, and spreads their periodic work.
 func (w *world) startPulses() {
 	phases := make([]time.Duration, w.cfg.Peers)
 	for i := range phases {
@@ -78,6 +80,9 @@ func (w *world) startPulses() {
 	start.push(event{kind: evAction, act: func() {
 		order := slices.Clone(w.peers)
 		w.rng.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
+		for _, p := range order {
+			w.introduce(p)
+		}
 		for i, p := range order {
 			start.push(event{at: phases[i] + 1, kind: evAction, act: func() { w.begin(p) }})
 		}

@@ -198,23 +198,27 @@ func (w *world) meet(e *end) {
 	}
 }
 
-// join lets a peer in: it knows all of its site, some others, and the origin if the
-// tracker hands it out.
+// join lets a peer in: it knows all of its site.
 func (w *world) join(p *peer) {
 	p.joined = w.clock.now
 	w.peers = append(w.peers, p)
 	for _, q := range p.site.members {
 		w.connect(p, q)
 	}
+	p.site.members = append(p.site.members, p)
+	p.place = len(w.alive)
+	w.alive = append(w.alive, p)
+}
+
+// introduce connects a peer that joined to others that are far, and to the origin if
+// the tracker hands it out.
+func (w *world) introduce(p *peer) {
 	for tries := 0; p.farCount < farAnswer && tries < 4*farAnswer && len(w.alive) > len(p.site.members); tries++ {
 		q := w.alive[w.rng.IntN(len(w.alive))]
 		if q.site != p.site && q.farCount < farMost && !q.silent && !p.knows(q) {
 			w.connect(p, q)
 		}
 	}
-	p.site.members = append(p.site.members, p)
-	p.place = len(w.alive)
-	w.alive = append(w.alive, p)
 	w.origin.announced(p)
 }
 
