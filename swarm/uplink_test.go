@@ -109,7 +109,7 @@ func (w *wire) run(d time.Duration) int {
 		return n
 	}
 	before := sum()
-	time.Sleep(d)
+	<-time.After(d) // of the bubble's clock
 	synctest.Wait()
 	return sum() - before
 }

@@ -1,0 +1,172 @@
+package policy
+
+import (
+	"slices"
+	"time"
+)
+
+// The rule of every border between tiers, and of one visible holder among equals.
+
+// regroup finds anew who is nearer than each tier. Complete members want nothing and
+// have no turns; on those who are late nobody waits.
+func (s *Sight) regroup() {
+	for t := range s.nearer {
+		keys := s.spare[:0]
+		for _, h := range s.order {
+			if h.role == Member && !h.late && h.tier < Tier(t) && h.count < s.cfg.Pieces {
+				keys = append(keys, h.key)
+			}
+		}
+		if s.spare = keys; !slices.Equal(keys, s.nearer[t]) {
+			s.nearer[t], s.spare = keys, s.nearer[t]
+			clear(s.ranks[t])
+		}
+	}
+}
+
+// consider shows a piece at a peer if it may be seen there.
+func (s *Sight) consider(h *sight, piece int, now time.Duration) {
+	if s.got.Has(piece) || h.shown.Has(piece) {
+		return
+	}
+	switch {
+	case s.cfg.Plain:
+		s.show(h, piece, Open, now)
+	case s.stalled:
+		s.show(h, piece, Stalled, now)
+	case h.role == Publisher:
+	case h.role == Foreign:
+		if s.eligible(h.tier, piece, now) != Unseen {
+			s.show(h, piece, Open, now)
+		}
+	case s.viewed.Has(piece):
+		if o := s.holders[s.pieces[piece].at]; o != nil && o.late && !h.late && s.pieces[piece].views < turns {
+			s.show(h, piece, Spill, now)
+		}
+	case h.open < h.limit():
+		if why := s.eligible(h.tier, piece, now); why != Unseen {
+			s.show(h, piece, why, now)
+		}
+	}
+}
+
+// limit is how many pieces may be awaited of a member.
+func (h *sight) limit() int {
+	if h.late {
+		return 1
+	}
+	return h.window
+}
+
+// eligible is the rule of every border: it says why a piece may be seen at a peer of
+// a tier, Unseen if it may not.
+func (s *Sight) eligible(t Tier, piece int, now time.Duration) Reason {
+	if s.near[t].Has(piece) {
+		return Unseen
+	}
+	if len(s.nearer[t]) == 0 {
+		return Nearest
+	}
+	rank := s.rank(t, piece)
+	if rank == 0 {
+		return Delegate
+	}
+	if now-s.pieces[piece].first >= s.wait(rank, len(s.nearer[t])) {
+		return Turn
+	}
+	return Unseen
+}
+
+// wait is how long somebody waits for the turn of a rank.
+func (s *Sight) wait(rank, others int) time.Duration {
+	return time.Duration(min(rank, turns)) * s.Grace()
+}
+
+// rank is this node's turn for a piece among those who are nearer than a tier.
+func (s *Sight) rank(t Tier, piece int) int {
+	if s.ranks[t] == nil {
+		s.ranks[t] = make([]int32, s.cfg.Pieces)
+	}
+	r := &s.ranks[t][piece]
+	if *r == 0 {
+		*r = int32(Rank(s.cfg.Self, s.nearer[t], piece)) + 1
+	}
+	return int(*r) - 1
+}
+
+// fill shows what there is room for at a peer.
+func (s *Sight) fill(h *sight, now time.Duration) {
+	if h.count == 0 || s.complete {
+		return
+	}
+	open := s.stalled || s.cfg.Plain
+	roomy := open || h.role != Member
+	if !roomy && h.open >= h.limit() {
+		return
+	}
+	hide, near := s.viewed, s.near[h.tier]
+	if roomy {
+		hide = h.shown
+	}
+	if open {
+		near = s.none
+	}
+	if roomy {
+		s.fillFrom(h, hide, near, now)
+		return
+	}
+	// What nobody else has comes first: it is what keeps others waiting.
+	common := s.common[h.tier]
+	for i := next(h.has, s.got, hide, near, common, h.from); i >= 0; i = next(h.has, s.got, hide, near, common, i+1) {
+		if h.open >= h.limit() {
+			return
+		}
+		s.consider(h, i, now)
+	}
+	for i := next(h.has, s.got, hide, near, common, 0); i >= 0 && i < h.from; i = next(h.has, s.got, hide, near, common, i+1) {
+		if h.open >= h.limit() {
+			return
+		}
+		s.consider(h, i, now)
+	}
+	s.fillFrom(h, hide, near, now)
+}
+
+// fillFrom shows what there is room for, in the order of the pieces.
+func (s *Sight) fillFrom(h *sight, hide, near Set, now time.Duration) {
+	roomy := h.role != Member || s.stalled || s.cfg.Plain
+	for _, part := range [2][2]int{{h.from, s.cfg.Pieces}, {0, h.from}} {
+		for i := next(h.has, s.got, hide, near, s.none, part[0]); i >= 0 && i < part[1]; i = next(h.has, s.got, hide, near, s.none, i+1) {
+			if !roomy && h.open >= h.limit() {
+				return
+			}
+			s.consider(h, i, now)
+		}
+	}
+}
+
+func (s *Sight) fillAll(now time.Duration) {
+	for _, h := range s.order {
+		s.fill(h, now)
+	}
+}
+
+func (s *Sight) show(h *sight, piece int, why Reason, now time.Duration) {
+	if h.shown.Has(piece) {
+		return
+	}
+	h.shown.Add(piece)
+	h.open++
+	sg := &s.pieces[piece]
+	if sg.reason == Unseen {
+		sg.shown = now
+	}
+	sg.since, sg.at, sg.reason = now, h.peer, why
+	sg.shows++
+	sg.opened(h, why, now)
+	if h.role == Member {
+		sg.views++
+		s.viewed.Add(piece)
+	}
+	s.out = append(s.out, Show{Peer: h.peer, Piece: piece})
+}

@@ -1,0 +1,190 @@
+package policy
+
+import (
+	"math"
+	"time"
+)
+
+// What happens when a holder keeps this node waiting.
+
+// setLate notes that a holder keeps others waiting, or no longer does.
+func (s *Sight) setLate(h *sight, late bool, now time.Duration) {
+	if h.role != Member || h.late == late {
+		return
+	}
+	if late {
+		s.tally(h, -1)
+		h.late = true
+		s.yield(h, now)
+	} else {
+		h.late = false
+		s.tally(h, 1)
+	}
+	s.regroup()
+}
+
+// yield starts the turns anew for the pieces that a near holder was expected to give.
+func (s *Sight) yield(h *sight, now time.Duration) {
+	for i := next(h.has, s.got, s.none, s.none, s.none, 0); i >= 0; i = next(h.has, s.got, s.none, s.none, s.none, i+1) {
+		s.pieces[i].first = now
+	}
+}
+
+// Offer records the word of a member that has a piece and nothing to send: what
+// others keep waiting may be seen there for a moment, see [Sight.Tick].
+func (s *Sight) Offer(p Peer, piece int, now time.Duration) {
+	s.Has(p, piece, now)
+	if h := s.holders[p]; h != nil && h.role == Member {
+		h.idle, s.idle = now, now
+		s.relieve(h, now)
+	}
+}
+
+// relieve shows at an idle member what has waited elsewhere for a while, unless
+// something is awaited of it already.
+func (s *Sight) relieve(h *sight, now time.Duration) {
+	if h.open > 0 || h.late || now-h.idle > idleSpan {
+		return
+	}
+	best := -1
+	for i := next(s.viewed, s.got, h.shown, s.none, s.none, 0); i >= 0; i = next(s.viewed, s.got, h.shown, s.none, s.none, i+1) {
+		sg := &s.pieces[i]
+		if h.has.Has(i) && sg.views == 1 && now-sg.since >= offerAfter &&
+			(best < 0 || sg.since < s.pieces[best].since) && s.eligible(h.tier, i, now) != Unseen {
+			best = i
+		}
+	}
+	if best >= 0 {
+		s.show(h, best, Spill, now)
+	}
+}
+
+// Grace is how long a holder may keep others waiting for a piece.
+func (s *Sight) Grace() time.Duration {
+	return min(max(time.Duration(3*s.latency*float64(time.Second)), minGrace), maxGrace)
+}
+
+// Received tells how many useful bytes a peer has delivered in all.
+func (s *Sight) Received(p Peer, total int64, now time.Duration) {
+	h := s.holders[p]
+	if h == nil {
+		return
+	}
+	if total > h.total {
+		s.useful, s.stalled = now, false
+		h.total, h.progress = total, now
+		s.setLate(h, false, now)
+	}
+	if dt := (now - h.at).Seconds(); dt >= 0.1 {
+		w := 1 - math.Exp(-dt/sightSpan.Seconds())
+		h.rate += w * (float64(total-h.received)/dt - h.rate)
+		h.received, h.at = total, now
+		span := int(h.rate * sightSpan.Seconds() / float64(max(s.cfg.PieceLength, 1)))
+		h.window = max(s.leastWindow(), span)
+	}
+}
+
+// Fed tells that useful bytes came from elsewhere than peers.
+func (s *Sight) Fed(now time.Duration) { s.useful, s.stalled = now, false }
+
+// Tick does what is due by time; call it a few times a second. done says that the
+// node lacks nothing.
+func (s *Sight) Tick(now time.Duration, done bool) {
+	if s.complete = done; done {
+		return
+	}
+	grace := s.Grace()
+	if now-s.useful >= 3*grace && !s.stalled {
+		s.open(now)
+	}
+	for i := next(s.viewed, s.got, s.none, s.none, s.none, 0); i >= 0; i = next(s.viewed, s.got, s.none, s.none, s.none, i+1) {
+		if s.overdue(i, now, grace) {
+			s.widen(i, now)
+		}
+	}
+	s.fillAll(now)
+	if now-s.idle <= idleSpan {
+		for _, h := range s.order {
+			s.relieve(h, now)
+		}
+	}
+}
+
+// overdue reports whether a piece is to be seen at one more holder: the last one it was
+// shown at delivered nothing at all for a grace, or not this piece for three. What
+// waits its turn at a busy holder is not overdue.
+func (s *Sight) overdue(piece int, now, grace time.Duration) bool {
+	sg := &s.pieces[piece]
+	last := sg.since
+	if h := s.holders[sg.at]; h != nil {
+		last = max(last, h.progress)
+	}
+	return now-last >= grace || now-sg.since >= 3*grace
+}
+
+// open shows everything at everybody, after nothing came for a long time: whoever can
+// serve anything may.
+func (s *Sight) open(now time.Duration) {
+	s.stalled = true
+	for _, h := range s.order {
+		if h.role != Publisher {
+			continue
+		}
+		for i := range s.cfg.Pieces {
+			if !s.got.Has(i) {
+				s.show(h, i, Stalled, now)
+			}
+		}
+	}
+}
+
+// widen shows a piece whose holder let a grace pass at one more peer, the nearest that
+// is waited for least; the second time at all.
+func (s *Sight) widen(piece int, now time.Duration) {
+	sg := &s.pieces[piece]
+	if h := s.holders[sg.at]; h != nil && h.role == Member {
+		s.setLate(h, true, now)
+	}
+	var best *sight
+	for _, h := range s.order {
+		if !h.has.Has(piece) || h.shown.Has(piece) || h.role == Publisher {
+			continue
+		}
+		if sg.views >= turns {
+			s.show(h, piece, Spill, now)
+			continue
+		}
+		if best == nil || h.late != best.late && best.late || h.late == best.late &&
+			(h.tier < best.tier || h.tier == best.tier && h.open < best.open) {
+			best = h
+		}
+	}
+	if best != nil && sg.views < turns {
+		s.show(best, piece, Spill, now)
+	}
+}
+
+// Hungry returns pieces that this node cannot get, for it to tell the origin: those
+// whose only holders keep it waiting, and, when nothing comes at all, those that
+// nobody has. It names none again within two seconds.
+func (s *Sight) Hungry(now time.Duration) (pieces []int) {
+	if s.complete || now-s.asked < hungerAfter {
+		return nil
+	}
+	grace := s.Grace()
+	idle := now - s.useful
+	for k := range s.cfg.Pieces {
+		i := (s.cfg.Start + k) % s.cfg.Pieces
+		stuck := s.viewed.Has(i) && s.overdue(i, now, grace)
+		alone := !s.viewed.Has(i) && (idle >= grace || idle >= hungerAfter && !s.near[Origin].Has(i))
+		if !s.got.Has(i) && (stuck || alone) {
+			if pieces = append(pieces, i); len(pieces) == maxHungry {
+				break
+			}
+		}
+	}
+	if len(pieces) > 0 {
+		s.asked = now
+	}
+	return pieces
+}
