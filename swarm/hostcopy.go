@@ -296,6 +296,14 @@ func (n *Node) batchDone(it *Item, b hostBatch, donor, own error) {
 	n.hostStep(it)
 }
 
+// hostHas looks again at a peer that has more than before.
+func (n *Node) hostHas(l *link) {
+	if l.host.donor != nil {
+		l.host.vain = false
+		n.hostStep(l.item)
+	}
+}
+
 // hostPulse does what is due by time.
 func (n *Node) hostPulse(it *Item) {
 	it.host.again = slices.DeleteFunc(it.host.again, func(piece int) bool {

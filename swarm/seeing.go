@@ -114,10 +114,7 @@ func (n *Node) claimed(l *link, piece int) {
 		}
 	}
 	n.stir(it)
-	if l.host.donor != nil {
-		l.host.vain = false
-		n.hostStep(it)
-	}
+	n.hostHas(l)
 }
 
 // offered enters what a peer has that has nothing to send.
@@ -133,6 +130,7 @@ func (n *Node) offered(l *link, pieces []int) {
 		}
 	}
 	n.stir(it)
+	n.hostHas(l)
 }
 
 // offer tells members of pieces whose Haves are held, when there is nothing to send:
