@@ -16,26 +16,27 @@ type Grant struct {
 
 // Limits of the origin; see the package documentation.
 const (
-	defaultHandful = 8
-	DefaultRing    = 48                      // leechers that an origin grants pieces
-	minTransfer    = 4                       // pieces in transfer in all
-	maxTransfers   = 4                       // times as many, when the line is idle all the same
-	minEach        = 2                       // the same to one leecher
-	transferSpan   = 250 * time.Millisecond  // of the rate is in transfer
-	soloSpan       = time.Second             // the same, when there is one leecher only
-	turnSpan       = 1200 * time.Millisecond // in which a handful have a turn each, in a crowd
-	minTurn        = 128 << 10               // bytes that a leecher is granted at least in its turn
-	servedSpan     = 1050 * time.Millisecond // after its last byte for which a leecher counts as served: a second, and what is on its way
-	minLate        = 2 * time.Second         // before an unanswered grant holds up nobody else
-	minGrantLife   = 10 * time.Second        // before it is given to another
-	foreignStall   = 5 * time.Second         // without a piece, before a foreign leecher is served beside members
-	meterSpan      = time.Second             // between measurements of how fast leechers pass things on
-	meterWeight    = 0.4                     // of the newest
-	slowAfter      = 3 * time.Second         // of measurements before anybody is called slow
-	passWeight     = 0.2                     // of the newest time that a piece took to be passed on
-	slowFactor     = 4                       // times as long as usual a piece must wait to be rescued
-	slowShare      = 8                       // slow is who has less than one in so many of the fastest one's speed
-	nearShare      = 8                       // near leechers go first if they are at least one in so many
+	defaultHandful   = 8
+	DefaultRing      = 48                      // leechers that an origin grants pieces
+	minTransfer      = 4                       // pieces in transfer in all
+	minTransferBytes = 512 << 10               // the same in bytes, if that is more: a grant takes its time to be asked for
+	maxTransfers     = 4                       // times as many, when the line is idle all the same
+	minEach          = 2                       // the same to one leecher
+	transferSpan     = 250 * time.Millisecond  // of the rate is in transfer
+	soloSpan         = time.Second             // the same, when there is one leecher only
+	turnSpan         = 1200 * time.Millisecond // in which a handful have a turn each, in a crowd
+	minTurn          = 128 << 10               // bytes that a leecher is granted at least in its turn
+	servedSpan       = 1150 * time.Millisecond // after its last byte for which a leecher counts as served: a second, and what is on its way
+	minLate          = 2 * time.Second         // before an unanswered grant holds up nobody else
+	minGrantLife     = 10 * time.Second        // before it is given to another
+	foreignStall     = 5 * time.Second         // without a piece, before a foreign leecher is served beside members
+	meterSpan        = time.Second             // between measurements of how fast leechers pass things on
+	meterWeight      = 0.4                     // of the newest
+	slowAfter        = 3 * time.Second         // of measurements before anybody is called slow
+	passWeight       = 0.2                     // of the newest time that a piece took to be passed on
+	slowFactor       = 4                       // times as long as usual a piece must wait to be rescued
+	slowShare        = 8                       // slow is who has less than one in so many of the fastest one's speed
+	nearShare        = 8                       // near leechers go first if they are at least one in so many
 )
 
 // Config describes the torrent and the origin's intent.

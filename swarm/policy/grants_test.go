@@ -27,7 +27,7 @@ func TestOneCopy(t *testing.T) {
 		if len(next) == 0 {
 			break
 		}
-		if g.Open() > minTransfer {
+		if g.Open() > minTransferBytes>>16 {
 			t.Fatalf("%d pieces in transfer", g.Open())
 		}
 		for _, gr := range next {

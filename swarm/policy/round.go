@@ -87,7 +87,7 @@ type round struct {
 func (g *Grants) round(now time.Duration, rate float64) round {
 	pl := float64(max(g.cfg.PieceLength, 1))
 	n := g.Leechers()
-	span, least := transferSpan, minTransfer
+	span, least := transferSpan, max(minTransfer, int(minTransferBytes/pl))
 	if n <= 1 {
 		span = soloSpan
 	}
