@@ -139,6 +139,9 @@ func NewSight(cfg SightConfig) *Sight {
 // Join adds a peer of which no claim is known yet.
 func (s *Sight) Join(p Peer, key Key, tier Tier, role Role, now time.Duration) {
 	s.Leave(p, now)
+	if len(s.order) == 0 {
+		s.useful = now // nothing could come before
+	}
 	h := &sight{
 		peer: p, key: key, tier: tier, role: role, at: now,
 		has: NewSet(s.cfg.Pieces), shown: NewSet(s.cfg.Pieces), window: s.leastWindow(),
