@@ -232,7 +232,7 @@ func TestHungerCostsNoSecondCopy(t *testing.T) {
 	granted := 0
 	for now := time.Duration(0); granted < pieces-1; now += 100 * time.Millisecond {
 		g.Hungry(2, []int{31})
-		for _, gr := range g.Next(now, 1<<20) {
+		for _, gr := range g.Next(now, Uplink{Rate: 1 << 20}) {
 			if gr.Piece == 31 {
 				t.Fatalf("a second copy after %d of %d pieces", granted, pieces)
 			}
@@ -244,7 +244,7 @@ func TestHungerCostsNoSecondCopy(t *testing.T) {
 		}
 	}
 	g.Hungry(2, []int{31})
-	if got := g.Next(time.Hour, 1<<20); len(got) != 1 || got[0] != (Grant{Peer: 2, Piece: 31}) {
+	if got := g.Next(time.Hour, Uplink{Rate: 1 << 20}); len(got) != 1 || got[0] != (Grant{Peer: 2, Piece: 31}) {
 		t.Fatalf("when all is out, the hungry leecher gets %v", got)
 	}
 }
@@ -277,7 +277,7 @@ func TestSlowIsWhatIsUnusual(t *testing.T) {
 	due := map[int]time.Duration{}
 	owner := map[int]Peer{}
 	for now := time.Duration(0); now < 2*time.Minute; now += 100 * time.Millisecond {
-		for _, gr := range g.Next(now, 1<<20) {
+		for _, gr := range g.Next(now, Uplink{Rate: 1 << 20}) {
 			if p, again := owner[gr.Piece]; again {
 				if p != 4 {
 					t.Fatalf("at %v piece %d of leecher %d was granted again", now, gr.Piece, p)
