@@ -63,6 +63,7 @@ type Sight struct {
 	none     Set             // stays empty
 	viewed   Set             // pieces that are shown at a member that is still there
 	holders  map[Peer]*sight // by peer
+	low      []*sight        // the same for small numbers, which are found sooner
 	order    []*sight        // in order of arrival, so that nothing depends on map order
 	hold     [tiers][]uint16 // by tier and piece: members that have it
 	common   [tiers]Set      // by tier: pieces that not one member has alone
@@ -149,9 +150,41 @@ func (s *Sight) Join(p Peer, key Key, tier Tier, role Role, now time.Duration) {
 	if s.cfg.Pieces > 0 {
 		h.from = (s.cfg.Start + int(key%Key(s.cfg.Pieces))) % s.cfg.Pieces
 	}
-	s.holders[p] = h
+	s.enter(h)
 	s.order = append(s.order, h)
 	s.regroup()
+}
+
+// lowPeers are the numbers that count as small.
+const lowPeers = 512
+
+func (s *Sight) holder(p Peer) *sight {
+	if p < lowPeers {
+		if int(p) < len(s.low) {
+			return s.low[p]
+		}
+		return nil
+	}
+	return s.holders[p]
+}
+
+func (s *Sight) enter(h *sight) {
+	if h.peer >= lowPeers {
+		s.holders[h.peer] = h
+		return
+	}
+	for len(s.low) <= int(h.peer) {
+		s.low = append(s.low, nil)
+	}
+	s.low[h.peer] = h
+}
+
+func (s *Sight) forget(p Peer) {
+	if p < lowPeers {
+		s.low[p] = nil
+	} else {
+		delete(s.holders, p)
+	}
 }
 
 func (s *Sight) leastWindow() int {
@@ -160,7 +193,7 @@ func (s *Sight) leastWindow() int {
 
 // Move changes how near a peer is.
 func (s *Sight) Move(p Peer, tier Tier, now time.Duration) {
-	h := s.holders[p]
+	h := s.holder(p)
 	if h == nil || h.tier == tier {
 		return
 	}
@@ -230,11 +263,11 @@ func (s *Sight) yield(h *sight, now time.Duration) {
 
 // Leave forgets a peer. What was shown at nobody else is shown at others.
 func (s *Sight) Leave(p Peer, now time.Duration) {
-	h := s.holders[p]
+	h := s.holder(p)
 	if h == nil {
 		return
 	}
-	delete(s.holders, p)
+	s.forget(p)
 	s.order = slices.DeleteFunc(s.order, func(o *sight) bool { return o == h })
 	s.tally(h, -1)
 	s.regroup()
@@ -271,7 +304,7 @@ func (s *Sight) regroup() {
 
 // Has records a peer's claim to have a piece.
 func (s *Sight) Has(p Peer, piece int, now time.Duration) {
-	h := s.holders[p]
+	h := s.holder(p)
 	if h == nil || piece < 0 || piece >= s.cfg.Pieces || h.has.Has(piece) {
 		return
 	}
@@ -286,7 +319,7 @@ func (s *Sight) Has(p Peer, piece int, now time.Duration) {
 // others keep waiting may be seen there for a moment, see [Sight.Tick].
 func (s *Sight) Offer(p Peer, piece int, now time.Duration) {
 	s.Has(p, piece, now)
-	if h := s.holders[p]; h != nil && h.role == Member {
+	if h := s.holder(p); h != nil && h.role == Member {
 		h.idle, s.idle = now, now
 		s.relieve(h, now)
 	}
@@ -314,7 +347,7 @@ func (s *Sight) relieve(h *sight, now time.Duration) {
 // HasSet records a peer's claim to have the pieces of a set, which is not kept; nil
 // means all.
 func (s *Sight) HasSet(p Peer, set Set, now time.Duration) {
-	h := s.holders[p]
+	h := s.holder(p)
 	if h == nil {
 		return
 	}
@@ -341,7 +374,7 @@ func (s *Sight) claim(h *sight, piece int, now time.Duration) {
 
 // Grant shows pieces that the origin granted, whoever else has them.
 func (s *Sight) Grant(p Peer, pieces []int, now time.Duration) {
-	h := s.holders[p]
+	h := s.holder(p)
 	if h == nil || h.role != Publisher {
 		return
 	}
@@ -362,7 +395,7 @@ func (s *Sight) Got(piece int, now time.Duration) {
 	sg.got = now
 	took := now - sg.since
 	at := s.order
-	if h := s.holders[sg.at]; sg.shows == 1 && h != nil && h.shown.Has(piece) {
+	if h := s.holder(sg.at); sg.shows == 1 && h != nil && h.shown.Has(piece) {
 		at = []*sight{h}
 	}
 	for _, h := range at {
@@ -411,7 +444,7 @@ func (s *Sight) consider(h *sight, piece int, now time.Duration) {
 			s.show(h, piece, Open, now)
 		}
 	case s.viewed.Has(piece):
-		if o := s.holders[s.pieces[piece].at]; o != nil && o.late && !h.late && s.pieces[piece].views < turns {
+		if o := s.holder(s.pieces[piece].at); o != nil && o.late && !h.late && s.pieces[piece].views < turns {
 			s.show(h, piece, Spill, now)
 		}
 	case h.open < h.limit():
@@ -544,7 +577,7 @@ func (s *Sight) show(h *sight, piece int, why Reason, now time.Duration) {
 
 // Received tells how many useful bytes a peer has delivered in all.
 func (s *Sight) Received(p Peer, total int64, now time.Duration) {
-	h := s.holders[p]
+	h := s.holder(p)
 	if h == nil {
 		return
 	}
@@ -594,7 +627,7 @@ func (s *Sight) Tick(now time.Duration, done bool) {
 func (s *Sight) overdue(piece int, now, grace time.Duration) bool {
 	sg := &s.pieces[piece]
 	last := sg.since
-	if h := s.holders[sg.at]; h != nil {
+	if h := s.holder(sg.at); h != nil {
 		last = max(last, h.progress)
 	}
 	return now-last >= grace || now-sg.since >= 3*grace
@@ -620,7 +653,7 @@ func (s *Sight) open(now time.Duration) {
 // is waited for least; the second time at all.
 func (s *Sight) widen(piece int, now time.Duration) {
 	sg := &s.pieces[piece]
-	if h := s.holders[sg.at]; h != nil && h.role == Member {
+	if h := s.holder(sg.at); h != nil && h.role == Member {
 		s.setLate(h, true, now)
 	}
 	var best *sight
@@ -651,7 +684,7 @@ func (s *Sight) Take() []Show {
 
 // Shown returns what is shown at a peer; it is the table's own.
 func (s *Sight) Shown(p Peer) Set {
-	if h := s.holders[p]; h != nil {
+	if h := s.holder(p); h != nil {
 		return h.shown
 	}
 	return nil
