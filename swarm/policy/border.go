@@ -40,7 +40,7 @@ func (s *Sight) consider(h *sight, piece int, now time.Duration) {
 			s.show(h, piece, Open, now)
 		}
 	case s.viewed.Has(piece):
-		if o := s.holders[s.pieces[piece].at]; o != nil && o.late && !h.late && s.pieces[piece].views < turns {
+		if o := s.holder(s.pieces[piece].at); o != nil && o.late && !h.late && s.pieces[piece].views < turns {
 			s.show(h, piece, Spill, now)
 		}
 	case h.open < h.limit():

@@ -198,10 +198,6 @@ func (g *Grants) Have(p Peer, piece int, now time.Duration) {
 		o.passed++
 	}
 	g.land(func(f flight) bool { return f.Peer == p && f.Piece == piece })
-	if q.count == g.cfg.Pieces && q.ring {
-		// It has its place until somebody else is needed.
-		q.given = nil
-	}
 }
 
 // land takes flights out, and returns them.

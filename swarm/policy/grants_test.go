@@ -220,3 +220,82 @@ func invariants(t *testing.T, g *Grants) {
 		t.Fatalf("ring of %d, counted %d", g.ring, ring)
 	}
 }
+
+// TestHungerCostsNoSecondCopy: as long as there are pieces that nobody has, who is
+// hungry for one that somebody has gets one of them.
+func TestHungerCostsNoSecondCopy(t *testing.T) {
+	const pieces = 32
+	g := NewGrants(Config{Pieces: pieces, PieceLength: 1 << 16, Order: order(pieces)})
+	g.Join(1, Leecher{Member: true, Group: 1}, 0)
+	g.Join(2, Leecher{Member: true, Group: 2}, 0)
+	g.Have(1, 31, 0)
+	granted := 0
+	for now := time.Duration(0); granted < pieces-1; now += 100 * time.Millisecond {
+		g.Hungry(2, []int{31})
+		for _, gr := range g.Next(now, Uplink{Rate: 1 << 20}) {
+			if gr.Piece == 31 {
+				t.Fatalf("a second copy after %d of %d pieces", granted, pieces)
+			}
+			granted++
+			g.Have(gr.Peer, gr.Piece, now)
+		}
+		if now > time.Minute {
+			t.Fatalf("%d of %d pieces were granted in a minute", granted, pieces)
+		}
+	}
+	g.Hungry(2, []int{31})
+	if got := g.Next(time.Hour, Uplink{Rate: 1 << 20}); len(got) != 1 || got[0] != (Grant{Peer: 2, Piece: 31}) {
+		t.Fatalf("when all is out, the hungry leecher gets %v", got)
+	}
+}
+
+// TestDoubtStaysInItsGroup: across a border hunger says nothing of who claims a piece,
+// since it may have to wait for its turn.
+func TestDoubtStaysInItsGroup(t *testing.T) {
+	for _, group := range []uint64{1, 2} {
+		g := NewGrants(Config{Pieces: 4, PieceLength: 1 << 16, Order: order(4)})
+		g.Join(1, Leecher{Member: true, Group: 1}, 0)
+		g.Join(2, Leecher{Member: true, Group: group}, 0)
+		g.Join(3, Leecher{Member: true, Group: group}, 0)
+		g.Have(1, 3, 0)
+		g.Hungry(2, []int{3})
+		g.Hungry(3, []int{3})
+		if doubted := g.peers[1].doubted; doubted != (group == 1) {
+			t.Errorf("askers of group %d, holder of group 1: doubted %t", group, doubted)
+		}
+	}
+}
+
+// TestSlowIsWhatIsUnusual: pieces that wait as long as all others are not granted again;
+// one that waits for much longer is.
+func TestSlowIsWhatIsUnusual(t *testing.T) {
+	const pieces = 24
+	g := NewGrants(Config{Pieces: pieces, PieceLength: 1 << 16, Order: order(pieces)})
+	for p := Peer(1); p <= 4; p++ {
+		g.Join(p, Leecher{Member: true}, 0)
+	}
+	due := map[int]time.Duration{}
+	owner := map[int]Peer{}
+	for now := time.Duration(0); now < 2*time.Minute; now += 100 * time.Millisecond {
+		for _, gr := range g.Next(now, Uplink{Rate: 1 << 20}) {
+			if p, again := owner[gr.Piece]; again {
+				if p != 4 {
+					t.Fatalf("at %v piece %d of leecher %d was granted again", now, gr.Piece, p)
+				}
+				return // the slow one's are taken back, nobody else's
+			}
+			owner[gr.Piece] = gr.Peer
+			g.Have(gr.Peer, gr.Piece, now)
+			due[gr.Piece] = now + 8*time.Second // the ring is far from itself
+		}
+		for piece, at := range due {
+			if now >= at && owner[piece] != 4 {
+				for p := Peer(1); p <= 4; p++ {
+					g.Have(p, piece, now)
+				}
+				delete(due, piece)
+			}
+		}
+	}
+	t.Error("what the slow leecher alone has was never granted again")
+}

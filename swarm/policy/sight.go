@@ -62,6 +62,7 @@ type Sight struct {
 	none     Set             // stays empty
 	viewed   Set             // pieces that are shown at a member that is still there
 	holders  map[Peer]*sight // by peer
+	low      []*sight        // the same for small numbers, which are found sooner
 	order    []*sight        // in order of arrival, so that nothing depends on map order
 	hold     [tiers][]uint16 // by tier and piece: members that have it
 	common   [tiers]Set      // by tier: pieces that not one member has alone
@@ -138,6 +139,9 @@ func NewSight(cfg SightConfig) *Sight {
 // Join adds a peer of which no claim is known yet.
 func (s *Sight) Join(p Peer, key Key, tier Tier, role Role, now time.Duration) {
 	s.Leave(p, now)
+	if len(s.order) == 0 {
+		s.useful = now // nothing could come before
+	}
 	h := &sight{
 		peer: p, key: key, tier: tier, role: role, at: now,
 		has: NewSet(s.cfg.Pieces), shown: NewSet(s.cfg.Pieces), window: s.leastWindow(),
@@ -145,7 +149,7 @@ func (s *Sight) Join(p Peer, key Key, tier Tier, role Role, now time.Duration) {
 	if s.cfg.Pieces > 0 {
 		h.from = (s.cfg.Start + int(key%Key(s.cfg.Pieces))) % s.cfg.Pieces
 	}
-	s.holders[p] = h
+	s.enter(h)
 	s.order = append(s.order, h)
 	s.regroup()
 }
@@ -156,7 +160,7 @@ func (s *Sight) leastWindow() int {
 
 // Move changes how near a peer is.
 func (s *Sight) Move(p Peer, tier Tier, now time.Duration) {
-	h := s.holders[p]
+	h := s.holder(p)
 	if h == nil || h.tier == tier {
 		return
 	}
@@ -203,11 +207,11 @@ func (s *Sight) count(tier Tier, piece, d int) {
 
 // Leave forgets a peer. What was shown at nobody else is shown at others.
 func (s *Sight) Leave(p Peer, now time.Duration) {
-	h := s.holders[p]
+	h := s.holder(p)
 	if h == nil {
 		return
 	}
-	delete(s.holders, p)
+	s.forget(p)
 	s.order = slices.DeleteFunc(s.order, func(o *sight) bool { return o == h })
 	s.tally(h, -1)
 	s.regroup()
@@ -227,7 +231,7 @@ func (s *Sight) Leave(p Peer, now time.Duration) {
 
 // Has records a peer's claim to have a piece.
 func (s *Sight) Has(p Peer, piece int, now time.Duration) {
-	h := s.holders[p]
+	h := s.holder(p)
 	if h == nil || piece < 0 || piece >= s.cfg.Pieces || h.has.Has(piece) {
 		return
 	}
@@ -241,7 +245,7 @@ func (s *Sight) Has(p Peer, piece int, now time.Duration) {
 // HasSet records a peer's claim to have the pieces of a set, which is not kept; nil
 // means all.
 func (s *Sight) HasSet(p Peer, set Set, now time.Duration) {
-	h := s.holders[p]
+	h := s.holder(p)
 	if h == nil {
 		return
 	}
@@ -268,7 +272,7 @@ func (s *Sight) claim(h *sight, piece int, now time.Duration) {
 
 // Grant shows pieces that the origin granted, whoever else has them.
 func (s *Sight) Grant(p Peer, pieces []int, now time.Duration) {
-	h := s.holders[p]
+	h := s.holder(p)
 	if h == nil || h.role != Publisher {
 		return
 	}
@@ -289,7 +293,7 @@ func (s *Sight) Got(piece int, now time.Duration) {
 	sg.got = now
 	took := now - sg.since
 	at := s.order
-	if h := s.holders[sg.at]; sg.shows == 1 && h != nil && h.shown.Has(piece) {
+	if h := s.holder(sg.at); sg.shows == 1 && h != nil && h.shown.Has(piece) {
 		at = []*sight{h}
 	}
 	for _, h := range at {
@@ -313,7 +317,7 @@ func (s *Sight) Take() []Show {
 
 // Shown returns what is shown at a peer; it is the table's own.
 func (s *Sight) Shown(p Peer) Set {
-	if h := s.holders[p]; h != nil {
+	if h := s.holder(p); h != nil {
 		return h.shown
 	}
 	return nil

@@ -34,7 +34,7 @@ func (s *Sight) yield(h *sight, now time.Duration) {
 // others keep waiting may be seen there for a moment, see [Sight.Tick].
 func (s *Sight) Offer(p Peer, piece int, now time.Duration) {
 	s.Has(p, piece, now)
-	if h := s.holders[p]; h != nil && h.role == Member {
+	if h := s.holder(p); h != nil && h.role == Member {
 		h.idle, s.idle = now, now
 		s.relieve(h, now)
 	}
@@ -66,7 +66,7 @@ func (s *Sight) Grace() time.Duration {
 
 // Received tells how many useful bytes a peer has delivered in all.
 func (s *Sight) Received(p Peer, total int64, now time.Duration) {
-	h := s.holders[p]
+	h := s.holder(p)
 	if h == nil {
 		return
 	}
@@ -116,7 +116,7 @@ func (s *Sight) Tick(now time.Duration, done bool) {
 func (s *Sight) overdue(piece int, now, grace time.Duration) bool {
 	sg := &s.pieces[piece]
 	last := sg.since
-	if h := s.holders[sg.at]; h != nil {
+	if h := s.holder(sg.at); h != nil {
 		last = max(last, h.progress)
 	}
 	return now-last >= grace || now-sg.since >= 3*grace
@@ -142,7 +142,7 @@ func (s *Sight) open(now time.Duration) {
 // is waited for least; the second time at all.
 func (s *Sight) widen(piece int, now time.Duration) {
 	sg := &s.pieces[piece]
-	if h := s.holders[sg.at]; h != nil && h.role == Member {
+	if h := s.holder(sg.at); h != nil && h.role == Member {
 		s.setLate(h, true, now)
 	}
 	var best *sight

@@ -7,6 +7,9 @@ import (
 	"handful/swarm/policy"
 )
 
+// originID is the id of the origin as a peer.
+const originID = 0
+
 // origin is the publisher's seed.
 type origin struct {
 	w      *world
@@ -28,8 +31,9 @@ type origin struct {
 
 func newOrigin(w *world) *origin {
 	o := &origin{w: w, handed: make([]int, w.cfg.Sites)}
-	o.peer = &peer{id: -1, have: policy.NewSet(w.pieces), count: w.pieces, rate: w.cfg.OriginRate, doneAt: 1}
+	o.peer = &peer{id: originID, have: policy.NewSet(w.pieces), count: w.pieces, rate: w.cfg.OriginRate, doneAt: 1}
 	fillSet(o.peer.have, w.pieces)
+	w.haves = append(w.haves, o.peer.have)
 	if w.flat() {
 		o.peer.site = w.sites[0]
 	}

@@ -24,7 +24,9 @@ type peer struct {
 	sight    *policy.Sight // nil: a stranger, a liar, the origin, or complete
 	have     policy.Set
 	count    int
-	ends     []*end // by number; nil where closed
+	ends     []*end  // by number; nil where closed
+	others   []int32 // by number: their ids; negative where closed
+	inbox    []heardHave
 	farCount int
 	origin   *end
 	up       server
@@ -45,6 +47,9 @@ type peer struct {
 	leftAt time.Duration
 }
 
+// heardHave is a Have that arrived and is read at the next pulse.
+type heardHave struct{ num, piece int32 }
+
 type heldHave struct {
 	piece int32
 	since time.Duration
@@ -52,9 +57,10 @@ type heldHave struct {
 
 // newPeer returns a leecher with nothing.
 func (w *world) newPeer(s *site, kind int) *peer {
-	p := &peer{id: len(w.peers), site: s, kind: kind, key: policy.Key(w.rng.Uint64()), rate: w.cfg.Rate,
+	p := &peer{id: len(w.haves), site: s, kind: kind, key: policy.Key(w.rng.Uint64()), rate: w.cfg.Rate,
 		have: policy.NewSet(w.pieces)}
 	p.up.owner = p
+	w.haves = append(w.haves, p.have)
 	p.up.line = w.clock.line(w.cfg.blockTime(p.rate))
 	if kind == liar {
 		fillSet(p.have, w.pieces)
@@ -92,7 +98,7 @@ func (p *peer) complete() bool { return p.doneAt > 0 }
 
 // forget frees what only an incomplete peer needs.
 func (p *peer) forget() {
-	p.sight, p.loads, p.loading, p.multi, p.senders = nil, nil, nil, nil, nil
+	p.sight, p.loads, p.loading, p.multi, p.senders, p.inbox = nil, nil, nil, nil, nil, nil
 }
 
 // look carries out what Sight decided.
@@ -203,6 +209,7 @@ func (w *world) pulsed(p *peer) {
 		}
 		return
 	}
+	w.read(p)
 	w.tell(p)
 	p.sight.Tick(now, false)
 	w.look(p)
@@ -245,21 +252,37 @@ func (w *world) flush(p *peer) {
 	if due == 0 {
 		return
 	}
-	for _, e := range p.ends {
-		if e == nil {
+	for i, id := range p.others {
+		if id < 0 {
 			continue
 		}
-		heard := false
+		have, heard := w.haves[id], false
 		for _, h := range p.held[:due] {
-			if q := e.other; !q.have.Has(int(h.piece)) || q == w.origin.peer {
+			if id != originID && have.Has(int(h.piece)) {
+				continue
+			}
+			e := p.ends[i]
+			if q := e.other; !idle && q.sight != nil {
+				q.inbox = append(q.inbox, heardHave{num: int32(e.rev.num), piece: h.piece})
+			} else {
 				heard = w.hear(e.rev, int(h.piece), idle) || heard
 			}
 		}
-		if heard && e.other.sight != nil {
-			w.look(e.other)
+		if q := p.ends[i].other; heard && q.sight != nil {
+			w.look(q)
 		}
 	}
 	p.held = p.held[:copy(p.held, p.held[due:])]
+}
+
+// read takes in the Haves that came since the last time, all at once.
+func (w *world) read(p *peer) {
+	for _, h := range p.inbox {
+		if p.ends[h.num] != nil && !p.have.Has(int(h.piece)) {
+			p.sight.Has(policy.Peer(h.num), int(h.piece), w.clock.now)
+		}
+	}
+	p.inbox = p.inbox[:0]
 }
 
 func onesIn(mask uint64) int { return bits.OnesCount64(mask) }

@@ -12,7 +12,7 @@ import (
 // Times of the node that the simulation follows.
 const (
 	pulseEvery  = 250 * time.Millisecond // a node's periodic work
-	haveHold    = time.Second            // a Have of no urgency waits
+	haveHold    = 875 * time.Millisecond // a Have of no urgency waits: a second until it is read
 	silentAfter = 7 * time.Second        // until a silent peer's connections are closed
 	stealAfter  = 150 * time.Millisecond // until a request is taken from one holder to another
 )
@@ -31,8 +31,9 @@ type world struct {
 	pieces int
 	full   uint64 // all blocks of a piece
 	sites  []*site
-	peers  []*peer // all that ever joined
-	alive  []*peer // those that are there, in no order that matters
+	peers  []*peer      // all that ever joined
+	haves  []policy.Set // of all that were ever made, by id
+	alive  []*peer      // those that are there, in no order that matters
 	origin *origin
 	left   int // peers that are there, or are to come, and are to complete
 	liars  []*peer
@@ -150,6 +151,7 @@ func (w *world) connect(a, b *peer) {
 	y := &end{owner: b, other: a, num: policy.Peer(len(b.ends)), far: far}
 	x.rev, y.rev = y, x
 	a.ends, b.ends = append(a.ends, x), append(b.ends, y)
+	a.others, b.others = append(a.others, int32(b.id)), append(b.others, int32(a.id))
 	if a != w.origin.peer && far {
 		a.farCount++
 		b.farCount++
@@ -250,7 +252,7 @@ func (w *world) close(e *end) {
 	for _, x := range [2]*end{e, e.rev} {
 		x.closed, x.asks = true, nil
 		p := x.owner
-		p.ends[x.num] = nil
+		p.ends[x.num], p.others[x.num] = nil, -1
 		if p == w.origin.peer {
 			w.origin.leave(x)
 			continue

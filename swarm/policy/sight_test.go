@@ -1,0 +1,94 @@
+package policy
+
+import (
+	"testing"
+	"time"
+)
+
+func newTestSight(pieces int) *Sight {
+	return NewSight(SightConfig{Pieces: pieces, PieceLength: 128 << 10, Self: 1})
+}
+
+// shownAt drains what is to be shown, by peer.
+func shownAt(s *Sight) map[Peer][]int {
+	out := make(map[Peer][]int)
+	for _, show := range s.Take() {
+		out[show.Peer] = append(out[show.Peer], show.Piece)
+	}
+	return out
+}
+
+// TestLateStart: a node that is told of its first peer long after its clock began does
+// not take the time before for a stall.
+func TestLateStart(t *testing.T) {
+	s := newTestSight(8)
+	now := time.Hour
+	s.Join(1, 11, Site, Member, now)
+	s.Join(2, 22, Far, Member, now)
+	s.HasSet(1, nil, now)
+	s.HasSet(2, nil, now)
+	s.Tick(now+250*time.Millisecond, false)
+	if far := shownAt(s)[2]; len(far) > 0 {
+		t.Errorf("pieces %v are shown at a far peer beside a near one that has them", far)
+	}
+	if s.stalled {
+		t.Error("stalled a quarter of a second after the first peer came")
+	}
+}
+
+// TestBusyIsNotLate: a holder that delivers keeps a piece waiting for longer than a
+// grace without being late, and one that delivers nothing does not.
+func TestBusyIsNotLate(t *testing.T) {
+	for _, delivers := range []bool{true, false} {
+		s := newTestSight(64)
+		s.Join(1, 11, Site, Member, 0)
+		s.Join(2, 22, Far, Member, 0)
+		s.HasSet(1, nil, 0)
+		s.HasSet(2, nil, 0)
+		grace, total := s.Grace(), int64(0)
+		for now := time.Duration(0); now < 2*grace; now += 250 * time.Millisecond {
+			if delivers {
+				total += 16 << 10
+			}
+			s.Received(1, total, now)
+			s.Tick(now, false)
+		}
+		if far := len(shownAt(s)[2]) > 0; far == delivers {
+			t.Errorf("the holder delivers: %t; shown beyond it: %t", delivers, far)
+		}
+	}
+}
+
+// TestRareFirst: of what a holder has, the piece that no other near member has is shown
+// first.
+func TestRareFirst(t *testing.T) {
+	s := newTestSight(64)
+	s.Join(1, 11, Site, Member, 0)
+	s.Join(2, 22, Site, Member, 0)
+	some := NewSet(64)
+	for i := range 63 {
+		some.Add(i)
+	}
+	s.HasSet(2, some, 0)
+	shownAt(s)
+	s.HasSet(1, nil, 0)
+	if at := shownAt(s)[1]; len(at) == 0 || at[0] != 63 {
+		t.Errorf("pieces %v are shown at the one who has 63 alone", at)
+	}
+}
+
+// TestHungerNamesWhatNobodyHas: what a near member has is not asked of the origin
+// because it has to wait.
+func TestHungerNamesWhatNobodyHas(t *testing.T) {
+	s := newTestSight(64)
+	s.Join(1, 11, Site, Member, 0)
+	some := NewSet(64)
+	for i := range 62 {
+		some.Add(i)
+	}
+	s.HasSet(1, some, 0)
+	asked := s.Hungry(hungerAfter)
+	if len(asked) != 2 || asked[0] < 62 || asked[1] < 62 {
+		t.Errorf("asked for %v, nobody has 62 and 63", asked)
+	}
+}
