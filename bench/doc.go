@@ -6,6 +6,7 @@
 //	go run ./bench churn    the same crowd disturbed: who completes, and how much later
 //	go run ./bench sites    sites joined by slow links: copies over each link, time against what the links allow
 //	go run ./bench small    many nodes fetch many small torrents: time, copies the origin sent, memory
+//	go run ./bench sim      the policy among thousands of simulated peers: time against the bound, copies, who is served
 //	go run ./bench packages the Debian packages that the rivals are in
 //
 // Results are a table on standard output, or with --json one JSON object a line; what it is doing goes to standard error. A rival
