@@ -6,7 +6,6 @@ replace github.com/anacrolix/go-utp => ./swarm/noutp
 
 require (
 	github.com/Microsoft/go-winio v0.6.4
-	github.com/RoaringBitmap/roaring/v2 v2.16.0
 	github.com/anacrolix/generics v0.2.0
 	github.com/anacrolix/torrent v1.62.0
 	github.com/cheggaaa/pb/v3 v3.3.0
@@ -27,6 +26,7 @@ require (
 )
 
 require (
+	github.com/RoaringBitmap/roaring/v2 v2.16.0 // indirect
 	github.com/VividCortex/ewma v1.2.0 // indirect
 	github.com/alecthomas/atomic v0.1.0-alpha2 // indirect
 	github.com/anacrolix/btree v0.1.1 // indirect
