@@ -38,7 +38,6 @@ type end struct {
 	// Receiving.
 	waiting  int           // blocks asked for
 	received int64         // bytes in all
-	told     int64         // bytes that Sight was told of
 	recent   int64         // bytes since the last choice of whom to serve
 	last     time.Duration // when anything came
 	active   bool          // in the owner's list of those that sent something lately

@@ -36,7 +36,6 @@ type world struct {
 	alive  []*peer      // those that are there, in no order that matters
 	origin *origin
 	left   int // peers that are there, or are to come, and are to complete
-	liars  []*peer
 
 	near, far, pulse, origins, notice, unchokes, plan *line
 
