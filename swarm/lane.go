@@ -5,7 +5,7 @@ import "time"
 // How much of what is to be sent may be in the system's queues.
 const (
 	// firstBudget applies until a rate is known.
-	firstBudget = 256 << 10
+	firstBudget = 128 << 10
 	// leastBudget keeps slow lines busy: two blocks.
 	leastBudget = 32 << 10
 	// standing is how long a queue may stand in front of the line. It is more than
