@@ -61,6 +61,13 @@ func (c *claims) has(piece int) bool {
 	return c.all || c.set.Has(piece)
 }
 
+// any reports whether the peer has anything.
+func (c *claims) any() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.all || c.set.Count() > 0
+}
+
 // snapshot returns the set; nil means every piece.
 func (c *claims) snapshot() policy.Set {
 	c.mu.Lock()

@@ -34,11 +34,13 @@
 //
 // Every connection of the engine is a tap (tap.go), the place where this node's
 // upload is scheduled. What the engine writes is taken apart into messages. Blocks
-// (Piece) wait for a turn of the uplink, one of each connection after the other;
+// (Piece) wait for a turn of the uplink, those of pieces first that this node has sent
+// least often, and every fourth turn is that of the connection that has waited longest;
 // everything else overtakes them. The uplink (uplink.go) lets as many bytes be
 // outstanding in the sockets as the line carries in its round trip time and 40 ms,
-// measured by what peers acknowledge, for the link and beyond it apart; in each of
-// the two it also keeps the limit of the rate. What waits here can still be
+// measured by what peers acknowledge, for the link and beyond it apart, and but for an
+// origin writes no faster than that line; in each of the two it also keeps the limit of
+// the rate. What waits here can still be
 // cancelled, and a Choke takes it back. While there is room and nobody waits, what
 // the engine writes goes straight through. Haves of no urgency are held for a second
 // and sent together, without those that the peer has by then; the Bitfield and the

@@ -65,6 +65,7 @@ func newEngine(n *Node) (*engine, error) {
 		links:  make(map[*torrent.PeerConn]*link),
 		banned: make(map[liar]bool),
 	}
+	e.uplink.onIdle = n.lineIdle
 	cfg := torrent.NewDefaultClientConfig()
 	// No socket, discovery or storage of the engine's own: the node brings them.
 	cfg.DisableTCP, cfg.DisableUTP, cfg.NoDHT = true, true, true
@@ -81,7 +82,7 @@ func newEngine(n *Node) (*engine, error) {
 	// A request that is on its way is not asked of somebody else for a while: the
 	// block would arrive twice. It can be short, since a piece is seen at two peers
 	// only where the first keeps it waiting.
-	cfg.StealRequestGrace = 250 * time.Millisecond
+	cfg.StealRequestGrace = 400 * time.Millisecond
 	cfg.HeaderObfuscationPolicy = torrent.HeaderObfuscationPolicy{Preferred: false, RequirePreferred: false}
 	cfg.EstablishedConnsPerTorrent = maxConns
 	cfg.HandshakesTimeout = 10 * time.Second
@@ -326,6 +327,7 @@ func (e *engine) connAdded(pc *torrent.PeerConn) {
 			urgent:  func(piece int) bool { return it.came.awaited(piece, Tier(l.tier.Load())) },
 			has:     l.claims.has,
 			conceal: it.origin,
+			given:   &it.given,
 		})
 		l.tap.setClass(e.node.classOf(e.node.lan.own(remote.Addr()) || e.node.lan.local(remote.Addr())))
 	}

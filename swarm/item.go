@@ -65,6 +65,7 @@ type Item struct {
 	left    atomic.Int64 // bytes missing; the loop writes it
 	opened  atomic.Bool  // the engine has the content
 	came    origins
+	given   given // how often each piece was sent
 	cancel  context.CancelFunc
 	done    chan struct{} // closed when complete or failed
 	stopped chan struct{} // closed when run has returned
@@ -85,10 +86,12 @@ type Item struct {
 	links        map[uint64]*link
 	sight        *policy.Sight   // set while fetching
 	grants       *policy.Grants  // set for an origin
+	relieving    bool            // a timer to relieve busy holders runs
 	haves        map[uint64]bool // links that have joined grants
 	ledger       ledger          // how the pieces came
 	past         roster          // peers that have left
 	layerJobs    map[[32]byte]*layerJob
+	askOrigin    time.Time // when the origin may be asked for layers
 	doneBytes    int64
 	reused       int64
 	lastProgress time.Time
@@ -260,6 +263,7 @@ func (it *Item) metadata(ctx context.Context) error {
 	}
 	it.left.Store(it.torrent.Length())
 	it.pieces.Store(int64(it.torrent.NumPieces()))
+	it.given.setPiece(it.torrent.PieceLength)
 	return nil
 }
 

@@ -19,6 +19,14 @@ const layerTimeout = 3 * time.Second
 // layersAtOnce bounds the layers that are asked for at a time.
 const layersAtOnce = 8
 
+// Where others fetch as well, one of them asks the origin and the rest ask that one:
+// the origin is left alone for a random time of at most layerPatience, and at most
+// layerPatienceEach for each address that is known.
+const (
+	layerPatience     = 300 * time.Millisecond
+	layerPatienceEach = 20 * time.Millisecond
+)
+
 // layerJob is one layer being fetched. It is owned by the loop.
 type layerJob struct {
 	layer manifest.Layer
@@ -37,6 +45,11 @@ func (n *Node) startLayers(it *Item, missing []manifest.Layer) {
 		}
 	}
 	n.redialV1(it)
+	if most := min(layerPatience, time.Duration(len(it.book.addrs)-1)*layerPatienceEach); most > 0 {
+		patience := time.Duration(n.cfg.Rand.Int64N(int64(most)))
+		it.askOrigin = n.cfg.Now().Add(patience)
+		time.AfterFunc(patience, func() { n.mail.post(func() { n.askLayers(it) }) })
+	}
 	n.askLayers(it)
 }
 
@@ -63,9 +76,10 @@ func (n *Node) askLayers(it *Item) {
 	}
 }
 
-// layerPeer picks a peer that has not failed: the origin only if there is no
-// other of ours, foreign ones last.
+// layerPeer picks a peer that has not failed: one of ours that says it can answer, else
+// the origin once it is time, foreign ones last.
 func (n *Node) layerPeer(it *Item, job *layerJob) (best *link) {
+	early := n.cfg.Now().Before(it.askOrigin)
 	rank := func(l *link) int {
 		switch {
 		case job.tried[l.id]:
@@ -77,10 +91,14 @@ func (n *Node) layerPeer(it *Item, job *layerJob) (best *link) {
 			return 0
 		case l.hello == nil:
 			return 0
+		case l.ready || l.claims.any() && !l.origin.Load():
+			return 4
+		case early:
+			return 0
 		case l.origin.Load():
-			return 2
+			return 3
 		}
-		return 3
+		return 2
 	}
 	for _, l := range it.sortedLinks() {
 		if r := rank(l); r > 0 && (best == nil || r > rank(best)) {

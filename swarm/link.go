@@ -47,6 +47,7 @@ type link struct {
 	closed     bool
 	since      time.Time // when it came up
 	known      bool      // it is clear what the peer is
+	ready      bool      // the peer has the metainfo and its layers
 	snub       snub
 	partAt     time.Time     // when the last part of a piece layer came
 	pexIn      *rate.Limiter // of PEX messages; nil before the first

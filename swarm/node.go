@@ -246,6 +246,7 @@ func (n *Node) newItem(spec Spec) (*Item, error) {
 		it.hash = Infohash(it.torrent.InfoHash())
 		it.private.Store(it.torrent.Private)
 		it.pieces.Store(int64(it.torrent.NumPieces()))
+		it.given.setPiece(it.torrent.PieceLength)
 	}
 	if spec.Content == nil && spec.Open == nil {
 		return nil, errors.New("neither content to seed nor a way to open one")

@@ -17,6 +17,7 @@ func (n *Node) startGrants(it *Item) {
 	if !it.origin || it.torrent == nil {
 		return
 	}
+	n.eng.uplink.spend()
 	pieces := it.torrent.NumPieces()
 	it.grants = policy.NewGrants(policy.Config{
 		Pieces:      pieces,

@@ -123,7 +123,9 @@ func (n *Node) message(l *link, ext string, payload []byte) {
 			n.offered(l, pieces)
 		}
 	case kindReady:
+		l.ready = true
 		n.joinGrants(l)
+		n.askLayers(l.item)
 	case kindPing:
 		err = n.pinged(l, body)
 	case kindAskLayer:

@@ -122,6 +122,11 @@ func (n *Node) pieceDone(it *Item, piece int) {
 	it.lastProgress = n.cfg.Now()
 	if it.sight != nil {
 		it.sight.Got(piece, n.elapsed())
+		for _, p := range it.sight.Children(piece) {
+			if l := it.links[uint64(p)]; l != nil {
+				l.tap.haveNow(piece)
+			}
+		}
 		n.stir(it)
 	}
 	if it.state == StateFetching {

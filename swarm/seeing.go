@@ -35,6 +35,7 @@ func (n *Node) startSight(it *Item) {
 		PieceLength: it.torrent.PieceLength,
 		Self:        peerKey(n.eng.cl.PeerID(), it.hash),
 		Start:       n.cfg.Rand.IntN(pieces),
+		Begun:       it.blame.began,
 	})
 	it.sight.Fed(n.elapsed()) // nothing was to be had before
 	for i := range pieces {
@@ -129,8 +130,26 @@ func (n *Node) offered(l *link, pieces []int) {
 			it.grants.Have(policy.Peer(l.id), piece, n.elapsed())
 		}
 	}
+	n.relieveSoon(it)
 	n.stir(it)
 	n.hostHas(l)
+}
+
+// relieveSoon looks at what was offered once more when it has waited for long enough.
+func (n *Node) relieveSoon(it *Item) {
+	if it.sight == nil || it.relieving {
+		return
+	}
+	it.relieving = true
+	time.AfterFunc(policy.OfferAfter, func() {
+		n.mail.post(func() {
+			it.relieving = false
+			if it.sight != nil {
+				it.sight.Relieve(n.elapsed())
+				n.stir(it)
+			}
+		})
+	})
 }
 
 // offer tells members of pieces whose Haves are held, when there is nothing to send:
@@ -146,6 +165,17 @@ func (n *Node) offer(it *Item) {
 			pieces = pieces[k:]
 		}
 	}
+}
+
+// lineIdle runs when there is nothing left to send, in a goroutine of its own: what
+// others may wait for elsewhere is offered, and an origin grants more.
+func (n *Node) lineIdle() {
+	n.mail.tryPost(func() {
+		for _, it := range n.items {
+			n.offer(it)
+			n.stir(it)
+		}
+	})
 }
 
 // stir asks for settle after what the loop is doing.

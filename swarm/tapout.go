@@ -27,6 +27,7 @@ type outgoing struct {
 	urgent  func(piece int) bool // a Have of this piece goes out at once; others are held
 	has     func(piece int) bool // the peer has it: a held Have is dropped
 	conceal bool                 // what this node has is shown by reveal alone
+	given   *given               // counts what is sent
 }
 
 // waiting is a Piece message in the queue.
@@ -49,6 +50,7 @@ type outbound struct {
 
 	held      []int // pieces whose Have is held
 	heldSince time.Time
+	early     []int // pieces whose Have went out before the engine's
 
 	introduced bool  // the message of BEP 6 on what there is has gone out
 	unsaid     []int // to be revealed behind it
@@ -150,6 +152,7 @@ func (t *tap) amend(b []byte) (out []byte, size, payload int) {
 		}
 		if len(t.queue) == 0 {
 			if asked = true; t.up.admit(&t.lease, size, payload) {
+				t.out.given.addAll(rest)
 				return b, size, payload
 			}
 		}
@@ -290,6 +293,7 @@ func (t *tap) sort(out, raw []byte, direct bool) []byte {
 			break
 		}
 		if direct {
+			t.out.given.add(binary.BigEndian.Uint32(raw[5:]))
 			return t.fillUp(out, raw)
 		}
 		key := block{binary.BigEndian.Uint32(raw[5:]), binary.BigEndian.Uint32(raw[9:])}
@@ -319,7 +323,7 @@ func (t *tap) enqueue(key block, raw []byte) {
 func (t *tap) schedule() {
 	if len(t.queue) > 0 && !t.scheduled {
 		t.scheduled = true
-		t.up.await(&t.lease, len(t.queue[0].raw))
+		t.up.await(&t.lease, t.due())
 	}
 }
 
@@ -370,9 +374,9 @@ func (t *tap) send(size int) {
 	t.mu.Lock()
 	out := t.ctl
 	t.ctl = nil
-	payload, next, more := 0, 0, false
+	payload, next := 0, due{}
 	if len(t.queue) > 0 {
-		i := max(0, t.ofPiece())
+		i := t.first()
 		w := t.queue[i]
 		t.queue = slices.Delete(t.queue, i, i+1)
 		t.queued -= len(w.raw)
@@ -380,6 +384,7 @@ func (t *tap) send(size int) {
 			t.current, t.run = w.key.piece, 0
 		}
 		t.run += len(w.raw)
+		t.out.given.add(w.key.piece)
 		payload = content(w.raw)
 		if len(out) == 0 {
 			out = w.raw
@@ -388,8 +393,7 @@ func (t *tap) send(size int) {
 		}
 	}
 	if len(t.queue) > 0 {
-		next = len(t.queue[0].raw)
-		more = t.run < maxRun && t.ofPiece() >= 0
+		next = t.due()
 	} else {
 		t.scheduled = false
 	}
@@ -401,13 +405,29 @@ func (t *tap) send(size int) {
 	}
 	t.writing.Unlock()
 	t.passed(payload, err)
-	t.up.took(&t.lease, size, size-payload, next, more)
+	t.up.took(&t.lease, size, size-payload, next)
 }
 
-// ofPiece finds a waiting block of the piece that is being sent; -1 if there is none.
-// The engine answers requests in random order.
-func (t *tap) ofPiece() int {
-	return slices.IndexFunc(t.queue, func(w waiting) bool { return w.key.piece == t.current })
+// first is the place in the queue of the block that goes next: of the piece that is
+// being sent, since the engine answers requests in random order, and else of the one
+// that was sent least often. The queue is not empty.
+func (t *tap) first() (best int) {
+	if i := slices.IndexFunc(t.queue, func(w waiting) bool { return w.key.piece == t.current }); i >= 0 {
+		return i
+	}
+	least := t.out.given.of(t.queue[0].key.piece)
+	for i, w := range t.queue[1:] {
+		if n := t.out.given.of(w.key.piece); n < least {
+			best, least = i+1, n
+		}
+	}
+	return best
+}
+
+// due describes the block that goes next. The queue is not empty.
+func (t *tap) due() due {
+	w := t.queue[t.first()]
+	return due{size: len(w.raw), given: t.out.given.of(w.key.piece), more: w.key.piece == t.current && t.run > 0 && t.run < maxRun}
 }
 
 // say sends added messages as soon as nobody else writes, behind a message of which

@@ -2,6 +2,7 @@ package swarm
 
 import (
 	"encoding/binary"
+	"slices"
 	"time"
 
 	pp "github.com/anacrolix/torrent/peer_protocol"
@@ -23,6 +24,9 @@ func (t *tap) have(out, raw []byte) []byte {
 		return out
 	case t.out.urgent == nil:
 		return append(out, raw...)
+	case slices.Contains(t.early, piece):
+		t.early = slices.DeleteFunc(t.early, func(p int) bool { return p == piece })
+		return out
 	case t.out.urgent(piece):
 		return append(t.release(out), raw...)
 	}
@@ -30,7 +34,26 @@ func (t *tap) have(out, raw []byte) []byte {
 		t.heldSince = t.now()
 	}
 	t.held = append(t.held, piece)
+	t.up.nudge() // with nothing to send it is offered
 	return out
+}
+
+// maxEarly bounds the Haves that were sent before the engine's.
+const maxEarly = 256
+
+// haveNow sends the Have of a piece at once, that the engine has sent or is about to.
+func (t *tap) haveNow(piece int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.dead || t.opaque || t.out.conceal || t.out.urgent == nil || t.out.urgent(piece) {
+		return
+	}
+	if i := slices.Index(t.held, piece); i >= 0 {
+		t.held = slices.Delete(t.held, i, i+1)
+	} else if len(t.early) < maxEarly {
+		t.early = append(t.early, piece)
+	}
+	t.say(appendHave(nil, piece))
 }
 
 // release appends the Haves that were held, but for those of which the peer needs

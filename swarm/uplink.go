@@ -30,6 +30,8 @@ const (
 	// The time between two looks at the system's queues.
 	soonestLook = time.Millisecond
 	latestLook  = 20 * time.Millisecond
+	// idleLook is the time between two looks whether there is anything to send.
+	idleLook = 10 * time.Millisecond
 )
 
 // load is what the system knows of one connection.
@@ -50,15 +52,22 @@ type flow interface {
 	turn(size int)
 }
 
+// due is a block that waits for a turn.
+type due struct {
+	size  int    // bytes; 0: none waits
+	given uint32 // how much of its piece this node has sent before
+	more  bool   // it goes on with the piece of the block before it, and goes first
+}
+
 // lease is one flow's account. Its fields are guarded by the uplink's lock.
 type lease struct {
 	flow   flow
 	lane   *lane // in which it waits; nil: it does not wait
-	next   int   // bytes of the block that waits
-	busy   int   // bytes of writes that have not returned
-	taking bool  // a turn is being written
-	active bool  // something is outstanding
-	known  bool  // load could be read
+	next   due
+	busy   int  // bytes of writes that have not returned
+	taking bool // a turn is being written
+	active bool // something is outstanding
+	known  bool // load could be read
 	last   load
 	passed int64 // what the lane's peers had acknowledged when this one last did, or had nothing to
 	stuck  bool  // it waits for its peer: what was written later has been acknowledged
@@ -74,19 +83,25 @@ type uplink struct {
 	active map[*lease]struct{}
 	timer  *time.Timer
 	due    time.Time // when the timer fires; zero: it is not set
+	rested bool      // nothing was written since onIdle was told
+
+	onIdle func() // is told, by a goroutine, that there is nothing left to send; nil: nobody
 
 	down downlink
 }
 
 func newUplink(now func() time.Time) *uplink {
-	return &uplink{now: now, active: make(map[*lease]struct{}), down: downlink{now: now}}
+	return &uplink{now: now, rested: true, active: make(map[*lease]struct{}), down: downlink{now: now}}
 }
 
 // idle reports whether no block waits and next to nothing is on its way.
 func (u *uplink) idle() bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	now := u.now()
+	return u.isIdle(u.now())
+}
+
+func (u *uplink) isIdle(now time.Time) bool {
 	for i := range u.lanes {
 		n := &u.lanes[i]
 		if len(n.turns) > 0 {
@@ -100,6 +115,29 @@ func (u *uplink) idle() bool {
 		}
 	}
 	return true
+}
+
+// nudge has onIdle told once more, if there is nothing to send.
+func (u *uplink) nudge() {
+	if u == nil {
+		return
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.rested && u.onIdle != nil {
+		u.rested = false
+		u.arm(u.now(), idleLook)
+	}
+}
+
+// spend has lines filled at the price of a queue: everybody waits for what an origin
+// sends, and it has little else to say.
+func (u *uplink) spend() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for i := range u.lanes {
+		u.lanes[i].greedy = true
+	}
 }
 
 // setLimit bounds the payload of a class, in bytes/s; 0: no limit.
@@ -123,7 +161,7 @@ func (u *uplink) admit(l *lease, size, payload int) bool {
 		return false
 	}
 	now := u.now()
-	if n.limit.wait(now) > 0 {
+	if n.wait(now) > 0 {
 		return false
 	}
 	if !n.room(size) {
@@ -132,6 +170,7 @@ func (u *uplink) admit(l *lease, size, payload int) bool {
 		}
 	}
 	n.limit.take(payload)
+	n.pace.take(size)
 	u.enter(l, n, size, now)
 	return true
 }
@@ -143,6 +182,10 @@ func (u *uplink) enter(l *lease, n *lane, size int, now time.Time) {
 	}
 	n.outstanding += size
 	l.busy += size
+	if u.rested && u.onIdle != nil {
+		u.rested = false
+		u.arm(now, idleLook)
+	}
 	if !l.active {
 		l.active, l.passed, l.stuck = true, n.acked, false
 		u.active[l] = struct{}{}
@@ -150,19 +193,19 @@ func (u *uplink) enter(l *lease, n *lane, size int, now time.Time) {
 	}
 }
 
-// await lets a flow wait for its turn with a block of size bytes.
-func (u *uplink) await(l *lease, size int) {
+// await lets a flow wait for its turn with a block.
+func (u *uplink) await(l *lease, next due) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if l.closed || l.lane != nil {
 		return
 	}
-	u.queue(l, size)
+	u.queue(l, next)
 	u.dispatch()
 }
 
-func (u *uplink) queue(l *lease, size int) {
-	l.lane, l.next = &u.lanes[l.flow.class()], size
+func (u *uplink) queue(l *lease, next due) {
+	l.lane, l.next = &u.lanes[l.flow.class()], next
 	l.lane.turns = append(l.lane.turns, l)
 }
 
@@ -176,20 +219,18 @@ func (u *uplink) wrote(l *lease, size int) {
 	l.busy -= size
 }
 
-// took ends a turn of size bytes, of which spared were not needed. next is the size
-// of the block that waits then, 0 if none does; more says that it goes before others'.
-func (u *uplink) took(l *lease, size, spared, next int, more bool) {
+// took ends a turn of size bytes, of which spared were not needed. next is the block
+// that waits then.
+func (u *uplink) took(l *lease, size, spared int, next due) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	l.busy -= size
 	l.taking = false
-	u.lanes[l.flow.class()].limit.take(-spared)
-	if next > 0 && l.lane == nil && !l.closed {
+	n := &u.lanes[l.flow.class()]
+	n.limit.take(-spared)
+	n.pace.take(-spared)
+	if next.size > 0 && l.lane == nil && !l.closed {
 		u.queue(l, next)
-		if n := len(l.lane.turns); more {
-			copy(l.lane.turns[1:], l.lane.turns[:n-1])
-			l.lane.turns[0] = l
-		}
 	}
 	u.dispatch()
 }
@@ -273,9 +314,16 @@ func (u *uplink) dispatch() {
 			}
 		}
 	}
-	if wake == 0 {
-		return
+	if wake == 0 && !u.rested {
+		wake = idleLook
 	}
+	if wake > 0 {
+		u.arm(now, wake)
+	}
+}
+
+// arm sets the timer, unless it fires sooner.
+func (u *uplink) arm(now time.Time, wake time.Duration) {
 	due := now.Add(wake)
 	switch {
 	case u.timer == nil:
@@ -292,6 +340,10 @@ func (u *uplink) tick() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.due = time.Time{}
+	if !u.rested && u.isIdle(u.now()) {
+		u.rested = true
+		go u.onIdle()
+	}
 	u.dispatch()
 }
 
@@ -302,36 +354,33 @@ func (u *uplink) serve(n *lane, now time.Time) time.Duration {
 		u.look(now)
 	}
 	n.blocked = false
-	if d := n.limit.wait(now); d > 0 {
+	if d := n.wait(now); d > 0 {
 		return soonest(0, d)
 	}
 	var wait time.Duration
-	for i := 0; i < len(n.turns); {
+	for {
+		i := n.choose(&wait)
+		if i < 0 {
+			return wait
+		}
 		l := n.turns[i]
-		if l.taking {
-			i++
-			continue
-		}
-		if l.known && l.last.unsent+l.busy > ownShare {
-			wait = soonest(wait, n.drained(l.last.unsent+l.busy-ownShare))
-			i++
-			continue
-		}
-		if !n.room(l.next) {
+		size := l.next.size
+		if !n.room(size) {
 			n.blocked = true
-			over := n.outstanding + max(l.next, n.budget()/8) - n.budget()
+			over := n.outstanding + max(size/2, n.budget()/8) - n.budget()
 			return soonest(wait, n.drained(over))
 		}
-		if d := n.limit.wait(now); d > 0 {
+		if d := n.wait(now); d > 0 {
 			return soonest(wait, d)
 		}
 		n.turns = slices.Delete(n.turns, i, i+1)
 		l.lane, l.taking = nil, true
-		n.limit.take(l.next)
-		u.enter(l, n, l.next, now)
-		l.flow.turn(l.next)
+		n.given++
+		n.limit.take(size)
+		n.pace.take(size)
+		u.enter(l, n, size, now)
+		l.flow.turn(size)
 	}
-	return wait
 }
 
 // soonest returns the smaller of two times to try again, of which a may be 0 for

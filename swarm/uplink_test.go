@@ -86,7 +86,7 @@ func (f *fake) turn(size int) {
 	if f.left == 0 {
 		next = 0
 	}
-	go f.up.took(&f.lease, size, 13, next, false)
+	go f.up.took(&f.lease, size, 13, due{size: next})
 }
 
 // count returns what was sent, in blocks and bytes. Turns are given under the
@@ -97,7 +97,7 @@ func (f *fake) count() (blocks, total int) {
 	return f.sent, f.total
 }
 
-func (f *fake) start() { f.up.await(&f.lease, f.size) }
+func (f *fake) start() { f.up.await(&f.lease, due{size: f.size}) }
 
 // run lets time pass and returns how many bytes the fakes have sent in it.
 func (w *wire) run(d time.Duration) int {
@@ -139,12 +139,12 @@ func TestUplinkKeepsQueuesShort(t *testing.T) {
 			if share := float64(sent) / (c.rate * 10); share < 0.97 || share > 1.03 {
 				t.Errorf("%.0f bytes/s, RTT %v: used %.3f of the line", c.rate, c.rtt, share)
 			}
-			allowed := max(leastBudget, int(c.rate*(c.rtt+standing).Seconds()*1.1)+16384)
+			allowed := max(leastBudget, int(c.rate*(c.rtt.Seconds()+probeGain*standing.Seconds())*1.1)) + 16384
 			if w.peak > allowed {
 				t.Errorf("%.0f bytes/s, RTT %v: %d bytes were outstanding, at most %d should be", c.rate, c.rtt, w.peak, allowed)
 			}
 			for _, f := range w.all {
-				if a, b := f.sent-before[f], w.all[0].sent-before[w.all[0]]; max(a-b, b-a) > 1+b/20 {
+				if a, b := f.sent-before[f], w.all[0].sent-before[w.all[0]]; max(a-b, b-a) > 1+b/10 {
 					t.Errorf("one has sent %d blocks, another %d", a, b)
 				}
 				f.up.leave(&f.lease)
@@ -169,7 +169,7 @@ func TestUplinkGrows(t *testing.T) {
 		w.run(15 * time.Second)
 		w.peak = 0
 		w.run(time.Second)
-		if most := int(w.rate*0.14*1.1) + 16384; w.peak > most {
+		if most := int(w.rate*(0.1+probeGain*standing.Seconds())*1.1) + 16384; w.peak > most {
 			t.Errorf("%d bytes were outstanding on the slower line, at most %d should be", w.peak, most)
 		}
 		up.leave(&f.lease)
@@ -186,7 +186,7 @@ func TestUplinkPassesByTheDeaf(t *testing.T) {
 			f.deaf = i < 39
 			f.start()
 		}
-		w.run(10 * time.Second)
+		w.run(25 * time.Second)
 		if share := float64(w.run(10*time.Second)) / 1e7; share < 0.97 {
 			t.Errorf("used %.2f of the line", share)
 		}

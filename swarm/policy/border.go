@@ -10,6 +10,7 @@ import (
 // regroup finds anew who is nearer than each tier. Complete members want nothing and
 // have no turns; on those who are late nobody waits.
 func (s *Sight) regroup() {
+	s.era++
 	for t := range s.nearer {
 		keys := s.spare[:0]
 		for _, h := range s.order {
@@ -43,7 +44,7 @@ func (s *Sight) consider(h *sight, piece int, now time.Duration) {
 		if o := s.holder(s.pieces[piece].at); o != nil && o.late && !h.late && s.pieces[piece].views < turns {
 			s.show(h, piece, Spill, now)
 		}
-	case h.open < h.limit():
+	case h.open < h.limit() && !s.awaits(h, piece, now):
 		if why := s.eligible(h.tier, piece, now); why != Unseen {
 			s.show(h, piece, why, now)
 		}

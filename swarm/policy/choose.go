@@ -61,11 +61,11 @@ func classOf(q *leecher, nearFirst bool, r *round) int {
 }
 
 // shortest returns the leecher of a class that will soonest have passed on what it
-// was granted, of those who may be granted one more piece. In a crowd one after the
-// other has its turn. It sets waiting if there is somebody who lacks pieces and keeps
-// up, but has no room now.
+// was granted, of those who may be granted one more piece. In a crowd it is the next
+// one's turn as soon as one more may be served, and else those go on who have it. It sets
+// waiting if there is somebody who lacks pieces and keeps up, but has no room now.
 func (g *Grants) shortest(r *round, tried map[*leecher]bool, waiting *bool, in func(*leecher) bool) *leecher {
-	var best, newest *leecher
+	var best *leecher
 	bestTime, others := 0.0, false
 	usual := g.usualSpeed()
 	for _, q := range g.order {
@@ -77,22 +77,16 @@ func (g *Grants) shortest(r *round, tried map[*leecher]bool, waiting *bool, in f
 			others = true
 			continue
 		}
-		if r.crowded && active {
-			if q == g.turn && g.taken < r.turn {
-				return q
-			}
-			if newest == nil || q.began > newest.began {
-				newest = q
-			}
+		if r.crowded && active && !q.turn {
 			continue
 		}
 		t := float64(g.weigh(q)) / cmp.Or(q.speed, usual, 1)
-		if best == nil || t < bestTime || t == bestTime && q.open < best.open {
+		// In a crowd who comes new goes first.
+		newer := r.crowded && best != nil && !active && best.active(r)
+		older := r.crowded && best != nil && active && !best.active(r)
+		if best == nil || newer || !older && (t < bestTime || t == bestTime && q.open < best.open) {
 			best, bestTime = q, t
 		}
-	}
-	if best == nil {
-		best = newest
 	}
 	*waiting = *waiting || best == nil && others && len(g.pending) > 0
 	return best

@@ -18,8 +18,12 @@
 //   - One visible holder per piece among equals: the first member that was heard to
 //     have it and has room is where this node sees it, so that every piece is asked
 //     of one peer. A holder has room for as many pieces as it delivered in the last
-//     second, four or 256 KiB at least: what does not fit is seen at the next who
+//     second, one or 64 KiB at least: what does not fit is seen at the next who
 //     has it.
+//   - A new piece spreads as a tree (tree.go): four members have it from its first
+//     holder, four more from each of these. Who waits for its parent for 0.6 s takes
+//     what there is. A member with nothing to send says so, and half of those who have
+//     waited for 0.1 s for what it has go there.
 //   - A farther peer's piece is seen only while nobody nearer has it, and among the
 //     group of nearer peers that lack it too, turns are drawn by rendezvous hashing:
 //     the member with the highest weight for the piece is its delegate and goes at
@@ -47,13 +51,15 @@
 //
 //   - a piece that nobody has yet is granted to one leecher, its first holder;
 //   - only a few pieces are in transfer at a time, as many as the origin's uplink
-//     carries in half a second, eight at least and two a leecher, so that whole pieces come into
-//     the swarm steadily from the first moment on;
+//     carries in a quarter of a second, four and 768 KiB at least, so that whole pieces
+//     come into the swarm steadily from the first moment on;
 //   - the next piece goes to the leecher that has least left to pass on: joining
 //     the shortest queue, which paces itself to unequal uplinks, late arrivals
 //     and deaths;
 //   - in any one second at most a handful of leechers is sent data. With more than
-//     that, each has a turn of half a second, so that all uplinks are soon in use;
+//     that, they have turns: whoever has had one for longest ends it as soon as another
+//     place among the handful must become free, seven times in 1.2 s, and the next
+//     one goes before those who have had something, so that all uplinks are soon in use;
 //   - only a ring of 48 leechers is granted anything, from as many different sites
 //     as there are: the others get everything through them;
 //   - leechers near the origin go first where they are an eighth or more of the ring;

@@ -19,14 +19,13 @@ const (
 	defaultHandful   = 8
 	DefaultRing      = 48                      // leechers that an origin grants pieces
 	minTransfer      = 4                       // pieces in transfer in all
-	minTransferBytes = 512 << 10               // the same in bytes, if that is more: a grant takes its time to be asked for
+	minTransferBytes = 768 << 10               // the same in bytes, if that is more: a grant takes its time to be asked for
 	maxTransfers     = 4                       // times as many, when the line is idle all the same
 	minEach          = 2                       // the same to one leecher
 	transferSpan     = 250 * time.Millisecond  // of the rate is in transfer
 	soloSpan         = time.Second             // the same, when there is one leecher only
 	turnSpan         = 1200 * time.Millisecond // in which a handful have a turn each, in a crowd
-	minTurn          = 128 << 10               // bytes that a leecher is granted at least in its turn
-	servedSpan       = 1150 * time.Millisecond // after its last byte for which a leecher counts as served: a second, and what is on its way
+	servedSpan       = 1100 * time.Millisecond // after its last byte for which a leecher counts as served: a second, and what is on its way
 	minLate          = 2 * time.Second         // before an unanswered grant holds up nobody else
 	minGrantLife     = 10 * time.Second        // before it is given to another
 	foreignStall     = 5 * time.Second         // without a piece, before a foreign leecher is served beside members
@@ -74,9 +73,8 @@ type Grants struct {
 	pending []int           // pieces to hand out, next one last
 	rescued []int           // pieces to hand out once more, though somebody has them
 	metered time.Duration
-	turn    *leecher // who is granted pieces now, in a crowd
-	taken   int      // how many it was granted in this turn
-	hungry  []Grant  // what leechers asked for, oldest first
+	turned  time.Duration // when a turn last ended, in a crowd
+	hungry  []Grant       // what leechers asked for, oldest first
 	record  record
 }
 
@@ -101,6 +99,7 @@ type leecher struct {
 	sent     time.Duration // when piece data last left for it
 	served   bool          // any ever did
 	began    time.Duration // its turn
+	turn     bool          // it is its turn: it may be granted more, though others wait
 	progress time.Duration // when it last had a new piece, or joined
 
 	load    int           // copies of granted pieces that it has left to pass on

@@ -75,9 +75,7 @@ func TestDeathGrantsAgain(t *testing.T) {
 	g.Join(1, Leecher{Member: true}, 0)
 	g.Join(2, Leecher{Member: true}, 0)
 	for _, gr := range g.Next(0, Uplink{Rate: 0}) {
-		if gr.Peer == 1 {
-			g.Have(1, gr.Piece, 0)
-		}
+		g.Have(gr.Peer, gr.Piece, 0)
 	}
 	g.Leave(1) // takes two pieces that only it had with it
 	again := map[int]bool{}

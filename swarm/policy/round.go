@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"math"
 	"slices"
 	"time"
 )
@@ -27,6 +26,7 @@ func (g *Grants) Next(now time.Duration, up Uplink) (out []Grant) {
 	}
 	g.expire(now, r.life)
 	g.meter(now)
+	g.endTurn(&r)
 	for r.room > 0 {
 		grant, ok := g.feed(&r)
 		if !ok {
@@ -79,7 +79,6 @@ type round struct {
 	room  int           // grants that may be given still
 	slots int           // leechers that may be begun to be served
 	each  int           // grants in flight to one leecher
-	turn  int           // grants in a turn
 
 	crowded bool // there are more leechers than may be served at a time
 }
@@ -109,11 +108,35 @@ func (g *Grants) round(now time.Duration, rate float64) round {
 		}
 	}
 	r.crowded = n > g.cfg.Handful
-	r.turn = max(1, int(minTurn/pl), int(math.Ceil(rate/pl*turnSpan.Seconds()/float64(max(1, g.cfg.Handful-1)))))
-	if r.each = total; n > 1 && !r.crowded {
+	switch r.each = total; {
+	case rate == 0:
+		r.each = minEach // others may join in a moment
+	case n > 1 && !r.crowded:
 		r.each = max(minEach, (total+n-1)/n)
 	}
 	return r
+}
+
+// endTurn takes the turn from the leecher that has had it for longest, when it is time
+// that a place among the handful becomes free. One keeps its turn.
+func (g *Grants) endTurn(r *round) {
+	if !r.crowded || r.now-g.turned < turnSpan/time.Duration(max(1, g.cfg.Handful-1)) {
+		return
+	}
+	var oldest *leecher
+	n := 0
+	for _, q := range g.order {
+		if q.turn = q.turn && q.active(r); !q.turn {
+			continue
+		}
+		if n++; oldest == nil || q.began < oldest.began {
+			oldest = q
+		}
+	}
+	if n > 1 {
+		oldest.turn = false
+		g.turned = r.now
+	}
 }
 
 // active reports whether the leecher is being sent data, or was a second ago. One that
@@ -130,12 +153,8 @@ func (g *Grants) give(grant Grant, r *round) Grant {
 	q := g.peers[grant.Peer]
 	if !q.active(r) {
 		r.slots--
-		q.began = r.now
+		q.began, q.turn = r.now, true
 	}
-	if g.turn != q {
-		g.turn, g.taken = q, 0
-	}
-	g.taken++
 	if q.open == 0 {
 		q.oldest = r.now
 	}

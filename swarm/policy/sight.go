@@ -38,7 +38,13 @@ type SightConfig struct {
 	Self        Key
 	Start       int  // where the search for pieces begins: random, so that no two nodes march in step
 	Plain       bool // everything is shown as it is claimed: plain BitTorrent
+
+	// Begun reports whether some of a piece has come. Nil: nobody knows.
+	Begun func(piece int) bool
 }
+
+// OfferAfter is how long a piece must wait before it is seen at somebody idle too.
+const OfferAfter = 100 * time.Millisecond
 
 // Limits of a holder's window.
 const (
@@ -48,7 +54,7 @@ const (
 	priorLatency   = 3000 * time.Millisecond // from showing a piece to having it, before any is known
 	latencyWeight  = 0.1                     // of the newest
 	turns          = 2                       // ranks that have a turn of their own; the rest share the last
-	offerAfter     = 100 * time.Millisecond  // of waiting, before a piece is seen at somebody idle too
+	leaveSpan      = time.Second             // for which a piece may be left where it is, though somebody idle has it
 	idleSpan       = time.Second             // for which somebody counts as idle who said so
 	hungerAfter    = 2 * time.Second         // without useful bytes
 	maxHungry      = 8                       // pieces named at a time
@@ -62,6 +68,7 @@ type Sight struct {
 	none     Set             // stays empty
 	viewed   Set             // pieces that are shown at a member that is still there
 	holders  map[Peer]*sight // by peer
+	era      uint32          // counts changes of who could be anybody's parent
 	low      []*sight        // the same for small numbers, which are found sooner
 	order    []*sight        // in order of arrival, so that nothing depends on map order
 	hold     [tiers][]uint16 // by tier and piece: members that have it
@@ -110,6 +117,11 @@ type sighting struct {
 	at      Peer          // whom it was last shown at
 	known   time.Duration // when somebody was first known to have it, or the origin granted it
 	began   Peer          // the first that it was shown at, foreign clients aside
+	root    Peer          // who was first known to have it
+	parent  Peer          // whom to have it from, see tree.go
+	era     uint32        // in which parent was found
+	child   bool          // there is a parent
+	alone   bool          // root was the only one when that was known
 	views   uint8         // members it is shown at
 	shows   uint16        // peers of any role it is shown at
 	reason  Reason
@@ -266,6 +278,7 @@ func (s *Sight) claim(h *sight, piece int, now time.Duration) {
 	}
 	if sg := &s.pieces[piece]; !sg.claimed {
 		sg.claimed, sg.first = true, now
+		sg.root, sg.alone = h.peer, h.role == Member
 		sg.heard(now)
 	}
 }

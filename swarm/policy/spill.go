@@ -33,15 +33,16 @@ func (s *Sight) yield(h *sight, now time.Duration) {
 // Offer records the word of a member that has a piece and nothing to send: what
 // others keep waiting may be seen there for a moment, see [Sight.Tick].
 func (s *Sight) Offer(p Peer, piece int, now time.Duration) {
-	s.Has(p, piece, now)
 	if h := s.holder(p); h != nil && h.role == Member {
 		h.idle, s.idle = now, now
+		s.Has(p, piece, now)
 		s.relieve(h, now)
 	}
 }
 
 // relieve shows at an idle member what has waited elsewhere for a while, unless
-// something is awaited of it already.
+// something is awaited of it already. Of those who wait half go there, so that the load
+// is shared and not moved.
 func (s *Sight) relieve(h *sight, now time.Duration) {
 	if h.open > 0 || h.late || now-h.idle > idleSpan {
 		return
@@ -49,7 +50,10 @@ func (s *Sight) relieve(h *sight, now time.Duration) {
 	best := -1
 	for i := next(s.viewed, s.got, h.shown, s.none, s.none, 0); i >= 0; i = next(s.viewed, s.got, h.shown, s.none, s.none, i+1) {
 		sg := &s.pieces[i]
-		if h.has.Has(i) && sg.views == 1 && now-sg.since >= offerAfter &&
+		if now-sg.since < leaveSpan && (s.cfg.Begun != nil && s.cfg.Begun(i) || (s.cfg.Self^h.key).weight(i)&1 == 0) {
+			continue // some of it would come twice; or it is for others to go there
+		}
+		if h.has.Has(i) && sg.views == 1 && now-sg.since >= OfferAfter &&
 			(best < 0 || sg.since < s.pieces[best].since) && s.eligible(h.tier, i, now) != Unseen {
 			best = i
 		}
@@ -103,10 +107,17 @@ func (s *Sight) Tick(now time.Duration, done bool) {
 		}
 	}
 	s.fillAll(now)
-	if now-s.idle <= idleSpan {
-		for _, h := range s.order {
-			s.relieve(h, now)
-		}
+	s.Relieve(now)
+}
+
+// Relieve shows at those who are idle what has waited elsewhere for long enough by now.
+// Call it [OfferAfter] after an Offer, besides Tick.
+func (s *Sight) Relieve(now time.Duration) {
+	if s.complete || now-s.idle > idleSpan {
+		return
+	}
+	for _, h := range s.order {
+		s.relieve(h, now)
 	}
 }
 

@@ -1,6 +1,7 @@
 package simtest
 
 import (
+	"math"
 	"math/bits"
 	"time"
 
@@ -67,10 +68,13 @@ type stage struct {
 type server struct {
 	line  *line // how long a block takes
 	busy  bool
-	owner *peer // of an uplink
-	first ring  // connections that have something to send across a border: every other turn is theirs
-	rest  ring  // all others
-	other bool  // the turn after this one is not the first ones'
+	owner *peer    // of an uplink
+	given []uint32 // by piece: blocks that an uplink has sent
+	turns int
+	on    bool // the next turn goes on with a piece
+	first ring // connections that have something to send across a border: every other turn is theirs
+	rest  ring // all others
+	other bool // the turn after this one is not the first ones'
 }
 
 // ring is a queue of connections, each in it once.
@@ -144,9 +148,56 @@ func (w *world) offer(e *end) {
 	}
 }
 
+// order lets what was sent least often go next, but for every fourth turn.
+func (s *server) order(pieces int, whole uint32) {
+	if s.given == nil {
+		s.given = make([]uint32, pieces)
+	}
+	if s.on {
+		s.on = false
+		return
+	}
+	if s.turns++; s.turns%4 == 0 {
+		return
+	}
+	s.rest.lead(func(e *end) (least uint32) {
+		least = math.MaxUint32
+		if e.closed {
+			return least
+		}
+		for i := range e.asks {
+			if n := s.given[e.asks[i].piece] / whole; n < least {
+				least = n
+				e.asks[0], e.asks[i] = e.asks[i], e.asks[0]
+			}
+		}
+		return least
+	})
+}
+
+// lead puts the connection with the least weight first.
+func (s *ring) lead(weight func(*end) uint32) {
+	if s.n < 2 {
+		return
+	}
+	mask := len(s.queue) - 1
+	best, least := 0, uint32(math.MaxUint32)
+	for i := range s.n {
+		if n := weight(s.queue[(s.head+i)&mask]); n < least {
+			best, least = i, n
+		}
+	}
+	e := s.queue[(s.head+best)&mask]
+	for i := best; i > 0; i-- {
+		s.queue[(s.head+i)&mask] = s.queue[(s.head+i-1)&mask]
+	}
+	s.queue[s.head] = e
+}
+
 // upload begins to send the next block of an uplink.
 func (w *world) upload(up *server) {
 	up.busy = false
+	up.order(w.pieces, uint32(onesIn(w.full)))
 	for e := up.pop(); e != nil; e = up.pop() {
 		e.queued = false
 		if e.closed || e.owner.silent || len(e.asks) == 0 {
@@ -155,6 +206,7 @@ func (w *world) upload(up *server) {
 		a := &e.asks[0]
 		i := bits.TrailingZeros64(a.mask)
 		piece := a.piece
+		up.given[piece]++
 		if a.mask &= a.mask - 1; a.mask == 0 {
 			e.asks = e.asks[:copy(e.asks, e.asks[1:])]
 		}
@@ -167,6 +219,7 @@ func (w *world) upload(up *server) {
 			e.queued = true
 			if e.run++; e.asks[0].piece == piece && e.run < maxRun && !e.far {
 				up.rest.pushFront(e)
+				up.on = true
 				return
 			}
 			up.push(e)

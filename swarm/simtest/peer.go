@@ -151,6 +151,14 @@ func (w *world) whole(e *end, d *download) {
 	if p.sight != nil {
 		p.sight.Got(piece, w.clock.now)
 		w.look(p)
+		for _, num := range p.sight.Children(piece) {
+			if c := p.ends[num]; !urgent && c != nil && c.other.sight != nil && w.hear(c.rev, piece, false) {
+				w.look(c.other)
+			}
+		}
+	}
+	if !urgent && !p.up.busy {
+		w.flush(p)
 	}
 	if p.count == w.pieces {
 		p.doneAt = w.clock.now
