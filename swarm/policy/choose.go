@@ -62,7 +62,8 @@ func classOf(q *leecher, nearFirst bool, r *round) int {
 
 // shortest returns the leecher of a class that will soonest have passed on what it
 // was granted, of those who may be granted one more piece. In a crowd it is the next
-// one's turn as soon as one more may be served, and else those go on who have it. It sets
+// one's turn as soon as one more may be served, and else those go on who have it; the
+// last pieces go to whoever has least to do. It sets
 // waiting if there is somebody who lacks pieces and keeps up, but has no room now.
 func (g *Grants) shortest(r *round, tried map[*leecher]bool, waiting *bool, in func(*leecher) bool) *leecher {
 	var best *leecher
@@ -77,13 +78,14 @@ func (g *Grants) shortest(r *round, tried map[*leecher]bool, waiting *bool, in f
 			others = true
 			continue
 		}
-		if r.crowded && active && !q.turn {
+		turns := r.crowded && !r.ending
+		if turns && active && !q.turn {
 			continue
 		}
 		t := float64(g.weigh(q)) / cmp.Or(q.speed, usual, 1)
 		// In a crowd who comes new goes first.
-		newer := r.crowded && best != nil && !active && best.active(r)
-		older := r.crowded && best != nil && active && !best.active(r)
+		newer := turns && best != nil && !active && best.active(r)
+		older := turns && best != nil && active && !best.active(r)
 		if best == nil || newer || !older && (t < bestTime || t == bestTime && q.open < best.open) {
 			best, bestTime = q, t
 		}

@@ -25,7 +25,7 @@ const (
 	transferSpan     = 250 * time.Millisecond  // of the rate is in transfer
 	soloSpan         = time.Second             // the same, when there is one leecher only
 	turnSpan         = 1200 * time.Millisecond // in which a handful have a turn each, in a crowd
-	servedSpan       = 1100 * time.Millisecond // after its last byte for which a leecher counts as served: a second, and what is on its way
+	servedSpan       = 1150 * time.Millisecond // after its last byte for which a leecher counts as served: a second, and what is on its way
 	minLate          = 2 * time.Second         // before an unanswered grant holds up nobody else
 	minGrantLife     = 10 * time.Second        // before it is given to another
 	foreignStall     = 5 * time.Second         // without a piece, before a foreign leecher is served beside members

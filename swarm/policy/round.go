@@ -81,6 +81,7 @@ type round struct {
 	each  int           // grants in flight to one leecher
 
 	crowded bool // there are more leechers than may be served at a time
+	ending  bool // so little waits that no more turns are needed
 }
 
 func (g *Grants) round(now time.Duration, rate float64) round {
@@ -108,6 +109,7 @@ func (g *Grants) round(now time.Duration, rate float64) round {
 		}
 	}
 	r.crowded = n > g.cfg.Handful
+	r.ending = float64(len(g.pending))*pl <= rate*turnSpan.Seconds()
 	switch r.each = total; {
 	case rate == 0:
 		r.each = minEach // others may join in a moment
