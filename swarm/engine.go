@@ -82,7 +82,7 @@ func newEngine(n *Node) (*engine, error) {
 	// A request that is on its way is not asked of somebody else for a while: the
 	// block would arrive twice. It can be short, since a piece is seen at two peers
 	// only where the first keeps it waiting.
-	cfg.StealRequestGrace = 400 * time.Millisecond
+	cfg.StealRequestGrace = 500 * time.Millisecond
 	cfg.HeaderObfuscationPolicy = torrent.HeaderObfuscationPolicy{Preferred: false, RequirePreferred: false}
 	cfg.EstablishedConnsPerTorrent = maxConns
 	cfg.HandshakesTimeout = 10 * time.Second

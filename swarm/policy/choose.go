@@ -86,12 +86,18 @@ func (g *Grants) shortest(r *round, tried map[*leecher]bool, waiting *bool, in f
 		// In a crowd who comes new goes first.
 		newer := turns && best != nil && !active && best.active(r)
 		older := turns && best != nil && active && !best.active(r)
-		if best == nil || newer || !older && (t < bestTime || t == bestTime && q.open < best.open) {
+		if best == nil || newer || !older && (t < bestTime || t == bestTime && waited(q, best)) {
 			best, bestTime = q, t
 		}
 	}
 	*waiting = *waiting || best == nil && others && len(g.pending) > 0
 	return best
+}
+
+// waited reports whether a leecher goes before another that has as much to do: fewer
+// grants are on their way to it, or its last turn is longer ago.
+func waited(q, other *leecher) bool {
+	return q.open < other.open || q.open == other.open && q.began < other.began
 }
 
 // weigh counts the copies of granted pieces that a leecher has left to pass on.

@@ -13,7 +13,7 @@ import (
 // elsewhere.
 const (
 	fan        = 4
-	parentWait = 600 * time.Millisecond // after a piece was first heard of
+	parentWait = 600 * time.Millisecond // after a piece was first heard of, or what it usually takes to have one
 	idleMoment = 50 * time.Millisecond  // after its word for which somebody is idle for sure
 )
 
@@ -21,7 +21,7 @@ const (
 // site has, since it will have it from another soon.
 func (s *Sight) awaits(h *sight, piece int, now time.Duration) bool {
 	sg := &s.pieces[piece]
-	if !sg.alone || h.tier > Site || now-sg.first >= parentWait || h.idle > 0 && now-h.idle < idleMoment {
+	if !sg.alone || h.tier > Site || now-sg.first >= max(parentWait, time.Duration(s.latency*float64(time.Second))) || h.idle > 0 && now-h.idle < idleMoment {
 		return false
 	}
 	if sg.era != s.era {
