@@ -34,8 +34,8 @@
 //
 // Every connection of the engine is a tap (tap.go), the place where this node's
 // upload is scheduled. What the engine writes is taken apart into messages. Blocks
-// (Piece) wait for a turn of the uplink, those of pieces first that this node has sent
-// least often, and every fourth turn is that of the connection that has waited longest;
+// (Piece) wait for a turn of the uplink, one of each connection after the other, but
+// every third turn is that of a piece of which this node has sent no copy yet;
 // everything else overtakes them. The uplink (uplink.go) lets as many bytes be
 // outstanding in the sockets as the line carries in its round trip time and 40 ms,
 // measured by what peers acknowledge, for the link and beyond it apart, and but for an

@@ -8,8 +8,8 @@ import (
 // blockLen is how many bytes peers ask for at a time.
 const blockLen = 16 << 10
 
-// given counts for one torrent how many copies of each piece this node has sent, to
-// anybody. What was sent least often is what others can pass on least. Connections
+// given counts for one torrent how much of each piece this node has sent, to anybody, so
+// that what nobody else can pass on yet leaves soon. Connections
 // share it; the nil given counts nothing.
 type given struct {
 	mu     sync.Mutex
@@ -50,16 +50,13 @@ func (g *given) addAll(b []byte) {
 	}
 }
 
-// of returns how many whole copies of a piece were sent: one of which some has left
-// does not stand back behind those of which nothing has.
-func (g *given) of(piece uint32) uint32 {
+// fresh reports whether less than a whole copy of a piece was sent: nobody can pass it on
+// yet.
+func (g *given) fresh(piece uint32) bool {
 	if g == nil {
-		return 0
+		return false
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if int(piece) < len(g.blocks) {
-		return g.blocks[piece] / max(1, g.whole)
-	}
-	return 0
+	return int(piece) >= len(g.blocks) || g.blocks[piece] < max(1, g.whole)
 }

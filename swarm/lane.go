@@ -107,9 +107,10 @@ func (n *lane) room(size int) bool {
 }
 
 // choose returns the place in turns of the flow whose turn it is; -1 if there is none
-// that may have one now. What was sent least often goes first: a piece that others can
-// pass on is the sooner in many hands. Every fourth turn is that of the flow that has
-// waited longest. A flow with much unsent waits until that has left.
+// that may have one now: first come first, but every third turn is that of a piece of
+// which no copy was sent, since what others can pass on is the sooner in many hands. Were
+// it every turn, those behind would take this node for one that does not deliver. A flow
+// with much unsent waits until that has left.
 func (n *lane) choose(wait *time.Duration) int {
 	best := -1
 	for i, l := range n.turns {
@@ -125,7 +126,7 @@ func (n *lane) choose(wait *time.Duration) int {
 			return i
 		case best < 0:
 			best = i
-		case n.given%4 != 3 && l.next.given < n.turns[best].next.given:
+		case n.given%3 == 2 && l.next.fresh && !n.turns[best].next.fresh:
 			best = i
 		}
 	}

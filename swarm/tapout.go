@@ -409,25 +409,20 @@ func (t *tap) send(size int) {
 }
 
 // first is the place in the queue of the block that goes next: of the piece that is
-// being sent, since the engine answers requests in random order, and else of the one
-// that was sent least often. The queue is not empty.
-func (t *tap) first() (best int) {
+// being sent, since the engine answers requests in random order, and else of one that
+// nobody was sent yet. The queue is not empty.
+func (t *tap) first() int {
 	if i := slices.IndexFunc(t.queue, func(w waiting) bool { return w.key.piece == t.current }); i >= 0 {
 		return i
 	}
-	least := t.out.given.of(t.queue[0].key.piece)
-	for i, w := range t.queue[1:] {
-		if n := t.out.given.of(w.key.piece); n < least {
-			best, least = i+1, n
-		}
-	}
-	return best
+	i := slices.IndexFunc(t.queue, func(w waiting) bool { return t.out.given.fresh(w.key.piece) })
+	return max(0, i)
 }
 
 // due describes the block that goes next. The queue is not empty.
 func (t *tap) due() due {
 	w := t.queue[t.first()]
-	return due{size: len(w.raw), given: t.out.given.of(w.key.piece), more: w.key.piece == t.current && t.run > 0 && t.run < maxRun}
+	return due{size: len(w.raw), fresh: t.out.given.fresh(w.key.piece), more: w.key.piece == t.current && t.run > 0 && t.run < maxRun}
 }
 
 // say sends added messages as soon as nobody else writes, behind a message of which

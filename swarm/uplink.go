@@ -54,9 +54,9 @@ type flow interface {
 
 // due is a block that waits for a turn.
 type due struct {
-	size  int    // bytes; 0: none waits
-	given uint32 // how much of its piece this node has sent before
-	more  bool   // it goes on with the piece of the block before it, and goes first
+	size  int  // bytes; 0: none waits
+	fresh bool // this node has sent no copy of its piece yet
+	more  bool // it goes on with the piece of the block before it, and goes first
 }
 
 // lease is one flow's account. Its fields are guarded by the uplink's lock.

@@ -72,10 +72,23 @@ func (s *Sight) eligible(t Tier, piece int, now time.Duration) Reason {
 	if rank == 0 {
 		return Delegate
 	}
-	if now-s.pieces[piece].first >= s.wait(rank, len(s.nearer[t])) {
+	if now-s.pieces[piece].first >= s.wait(rank, len(s.nearer[t])) && !s.carried(t, piece, rank, now) {
 		return Turn
 	}
 	return Unseen
+}
+
+// carried reports whether somebody whose turn for a piece comes before this node's goes
+// on bringing pieces: then this one waits in line there, and is not forgotten.
+func (s *Sight) carried(t Tier, piece, rank int, now time.Duration) bool {
+	grace := s.Grace()
+	for _, h := range s.order {
+		if h.role == Member && !h.late && h.tier < t && h.count < s.cfg.Pieces && h.gained > 0 && now-h.gained < grace &&
+			before(h.key, s.cfg.Self, piece) && (rank <= turns || Rank(h.key, s.nearer[t], piece) < turns) {
+			return true
+		}
+	}
+	return false
 }
 
 // wait is how long somebody waits for the turn of a rank.

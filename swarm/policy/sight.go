@@ -103,6 +103,7 @@ type sight struct {
 	late     bool          // kept somebody waiting for longer than a grace, and has not made up for it
 	total    int64         // bytes received of it
 	progress time.Duration // when that last grew
+	gained   time.Duration // when it last said that it has a piece
 	received int64         // at the last look
 	rate     float64       // bytes/s
 	at       time.Duration // of the last look at received
@@ -272,6 +273,7 @@ func (s *Sight) HasSet(p Peer, set Set, now time.Duration) {
 
 func (s *Sight) claim(h *sight, piece int, now time.Duration) {
 	h.has.Add(piece)
+	h.gained = now
 	h.count++
 	if h.role == Member && !h.late {
 		s.count(h.tier, piece, 1)

@@ -17,9 +17,9 @@
 // their payload does. One server serves each uplink and each direction of a border, a
 // block at a time:
 //
-//   - an uplink sends the piece first that it has sent least often, but every fourth
-//     time what has waited longest, and up to eight blocks of one piece in a row, as
-//     the node's does: a peer can pass on whole pieces only. What goes to another site has every other turn, as long as
+//   - an uplink takes the connections that have anything to send in turn, every third
+//     time one with a piece that it has sent nobody, and sends up to eight blocks of one
+//     piece in a row, as the node's does: a peer can pass on whole pieces only. What goes to another site has every other turn, as long as
 //     there is any; in the node that is a lane of its own. Requests on one connection
 //     are served in their order;
 //   - a border takes the connections in turn, block by block. At most four blocks of

@@ -148,7 +148,7 @@ func (w *world) offer(e *end) {
 	}
 }
 
-// order lets what was sent least often go next, but for every fourth turn.
+// order lets a piece go next of which no copy was sent, every third turn.
 func (s *server) order(pieces int, whole uint32) {
 	if s.given == nil {
 		s.given = make([]uint32, pieces)
@@ -157,7 +157,7 @@ func (s *server) order(pieces int, whole uint32) {
 		s.on = false
 		return
 	}
-	if s.turns++; s.turns%4 == 0 {
+	if s.turns++; s.turns%3 != 0 {
 		return
 	}
 	s.rest.lead(func(e *end) (least uint32) {
@@ -166,9 +166,13 @@ func (s *server) order(pieces int, whole uint32) {
 			return least
 		}
 		for i := range e.asks {
-			if n := s.given[e.asks[i].piece] / whole; n < least {
+			if n := min(1, s.given[e.asks[i].piece]/whole); n < least {
 				least = n
-				e.asks[0], e.asks[i] = e.asks[i], e.asks[0]
+				if n == 0 && i > 0 {
+					a := e.asks[i]
+					copy(e.asks[1:i+1], e.asks[:i])
+					e.asks[0] = a
+				}
 			}
 		}
 		return least
