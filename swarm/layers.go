@@ -85,7 +85,7 @@ func (n *Node) layerPeer(it *Item, job *layerJob) (best *link) {
 		case job.tried[l.id]:
 			return 0
 		case !l.ours.Load():
-			if l.speaksV2() {
+			if l.speaksV2() && !early {
 				return 1
 			}
 			return 0

@@ -94,7 +94,7 @@ func (n *Node) endVisits(it *Item, now time.Time) {
 	}
 }
 
-// giveGrants tells leechers what they may ask for now.
+// giveGrants tells leechers of the pieces that the account grants them.
 func (n *Node) giveGrants(it *Item) {
 	if it.grants == nil {
 		return

@@ -72,7 +72,7 @@ func (s *Sight) eligible(t Tier, piece int, now time.Duration) Reason {
 	if rank == 0 {
 		return Delegate
 	}
-	if now-s.pieces[piece].first >= s.wait(rank, len(s.nearer[t])) && !s.carried(t, piece, rank, now) {
+	if now-s.pieces[piece].first >= s.wait(rank) && !s.carried(t, piece, rank, now) {
 		return Turn
 	}
 	return Unseen
@@ -92,7 +92,7 @@ func (s *Sight) carried(t Tier, piece, rank int, now time.Duration) bool {
 }
 
 // wait is how long somebody waits for the turn of a rank.
-func (s *Sight) wait(rank, others int) time.Duration {
+func (s *Sight) wait(rank int) time.Duration {
 	return time.Duration(min(rank, turns)) * s.Grace()
 }
 

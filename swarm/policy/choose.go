@@ -63,8 +63,8 @@ func classOf(q *leecher, nearFirst bool, r *round) int {
 // shortest returns the leecher of a class that will soonest have passed on what it
 // was granted, of those who may be granted one more piece. In a crowd it is the next
 // one's turn as soon as one more may be served, and else those go on who have it; the
-// last pieces go to whoever has least to do. It sets
-// waiting if there is somebody who lacks pieces and keeps up, but has no room now.
+// last pieces go to whoever has least to do. It sets waiting if there is somebody who
+// lacks pieces and keeps up, but has no room now.
 func (g *Grants) shortest(r *round, tried map[*leecher]bool, waiting *bool, in func(*leecher) bool) *leecher {
 	var best *leecher
 	bestTime, others := 0.0, false

@@ -17,8 +17,8 @@ const (
 	idleMoment = 50 * time.Millisecond  // after its word for which somebody is idle for sure
 )
 
-// awaits reports whether this node leaves a piece for now that a member of the link or
-// site has, since it will have it from another soon.
+// awaits reports whether this node leaves a piece where it is, at a member of the link or
+// site, since its parent will have it soon.
 func (s *Sight) awaits(h *sight, piece int, now time.Duration) bool {
 	sg := &s.pieces[piece]
 	if !sg.alone || h.tier > Site || now-sg.first >= max(parentWait, time.Duration(s.latency*float64(time.Second))) || h.idle > 0 && now-h.idle < idleMoment {
@@ -35,8 +35,8 @@ func (s *Sight) awaits(h *sight, piece int, now time.Duration) bool {
 	return p != nil && !p.late && !p.has.Has(piece)
 }
 
-// peersOf returns the members that lack nothing but pieces as this node does, without
-// the first holder of a piece, in the order of that piece, and this node's place.
+// line returns the incomplete members of the link and site, without the first holder of a
+// piece, in the order of that piece, and this node's place among them.
 func (s *Sight) line(piece int) (line []*sight, self int) {
 	root := s.holder(s.pieces[piece].root)
 	for _, h := range s.order {
