@@ -81,24 +81,29 @@ func (b *book) ban(ap netip.AddrPort) {
 	}
 }
 
-// due returns the addresses to dial now, at most n, and notes the attempt.
+// due returns the addresses to dial now, at most n, those first that the user named, and
+// notes the attempt.
 func (b *book) due(now time.Time, n int, connected func(netip.AddrPort) bool) (out []netip.AddrPort) {
+	var named, other []netip.AddrPort
 	for ap, a := range b.addrs {
-		if len(out) >= n {
-			break
-		}
-		if a.banned || now.Before(a.next) {
-			continue
-		}
-		if connected(ap) {
+		switch {
+		case a.banned || now.Before(a.next):
+		case connected(ap):
 			a.tries = 0
-			continue
+		case a.source == fromUser:
+			named = append(named, ap)
+		default:
+			other = append(other, ap)
 		}
+	}
+	out = append(named, other...)
+	out = out[:max(0, min(n, len(out)))]
+	for _, ap := range out {
+		a := b.addrs[ap]
 		wait := firstRetry << min(a.tries, 6)
 		a.tries++
 		a.tried = now
 		a.next = now.Add(min(wait, lastRetry))
-		out = append(out, ap)
 	}
 	return out
 }

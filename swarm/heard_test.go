@@ -31,6 +31,9 @@ func TestEngineActsOnWhatItHears(t *testing.T) {
 		}
 		return l != nil && it.opened.Load()
 	})
+	for i := range 16 {
+		leech.eng.want(it, []int{i}, true)
+	}
 	shows := func(pieces ...uint32) func() bool {
 		return func() bool {
 			has := l.pc.PeerPieces()

@@ -85,7 +85,10 @@ type Item struct {
 	book         *book
 	links        map[uint64]*link
 	sight        *policy.Sight   // set while fetching
+	wanted       policy.Set      // pieces that the engine was told to fetch
+	ahead        *ahead          // set with sight
 	grants       *policy.Grants  // set for an origin
+	offered      time.Time       // when everybody was last told that there is nothing to send
 	relieving    bool            // a timer to relieve busy holders runs
 	haves        map[uint64]bool // links that have joined grants
 	ledger       ledger          // how the pieces came
@@ -389,8 +392,7 @@ func (it *Item) fetch(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 	case <-it.filled:
-	case <-head:
-		it.t.DownloadAll()
+	case <-head: // the rest is up to what is shown: see wantShown
 	}
 	select {
 	case <-ctx.Done():

@@ -69,6 +69,7 @@ func (n *Node) linkDown(l *link) {
 	}
 	if it.sight != nil {
 		it.sight.Leave(policy.Peer(l.id), n.elapsed())
+		do(it.ahead.leave(l.tap))
 	}
 	n.stir(it)
 	if it.gossip != nil {
@@ -119,7 +120,10 @@ func (n *Node) message(l *link, ext string, payload []byte) {
 		}
 	case kindOffer:
 		var pieces []int
-		if pieces, err = parsePieceList(body, int(l.item.pieces.Load())); err == nil {
+		if len(body) > 0 {
+			pieces, err = parsePieceList(body, int(l.item.pieces.Load()))
+		}
+		if err == nil {
 			n.offered(l, pieces)
 		}
 	case kindReady:
@@ -173,6 +177,10 @@ func (n *Node) listensOn(a netip.Addr) bool {
 
 // dialDue connects to addresses that are due. Complete items wait for others to
 // come, which halves the connection attempts of a swarm.
+// gossipConns is how many connections a node that has fewer makes for the news of a
+// channel: from each of some, they reach everybody in a few steps.
+const gossipConns = 8
+
 func (n *Node) dialDue(it *Item) { n.dialSome(it, false) }
 
 func (n *Node) dialSome(it *Item, seeding bool) {
@@ -180,7 +188,11 @@ func (n *Node) dialSome(it *Item, seeding bool) {
 		return
 	}
 	now := n.cfg.Now()
-	due := it.book.due(now, maxConns-len(it.links), it.connectedTo)
+	most := maxConns
+	if it.gossip != nil {
+		most = gossipConns
+	}
+	due := it.book.due(now, most-len(it.links), it.connectedTo)
 	if len(due) > 0 {
 		n.eng.dial(it, due)
 	}

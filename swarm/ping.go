@@ -161,6 +161,12 @@ func (n *Node) live(l *link, now time.Time, late bool) {
 	n.measure(l, now)
 	ask, lost := n.allowance(l)
 	silence := now.Sub(v.heardAt)
+	if ask > 0 && silence >= ask {
+		// Of a message that is not whole yet the system may have more than was read.
+		if _, since, ok := l.tap.gauge.info(); ok && since < silence {
+			v.heardAt, silence = now.Add(-since), since
+		}
+	}
 	if silence >= lostAfter {
 		v.wellSince = now
 	} else if now.Sub(v.wellSince) >= healthy {

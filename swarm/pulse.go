@@ -56,7 +56,7 @@ func (n *Node) pulse(now time.Time) {
 		n.pexPulse(it, now)
 		n.layerPulse(it, now)
 		if idle {
-			n.offer(it)
+			n.offer(it, true)
 		}
 		for _, l := range it.links {
 			if l.tap != nil {
@@ -122,6 +122,7 @@ func (n *Node) pieceDone(it *Item, piece int) {
 	it.lastProgress = n.cfg.Now()
 	if it.sight != nil {
 		it.sight.Got(piece, n.elapsed())
+		do(it.ahead.done(piece))
 		for _, p := range it.sight.Children(piece) {
 			if l := it.links[uint64(p)]; l != nil {
 				l.tap.haveNow(piece)

@@ -2,6 +2,7 @@ package swarm
 
 import (
 	"crypto/sha256"
+	"slices"
 	"time"
 
 	pp "github.com/anacrolix/torrent/peer_protocol"
@@ -30,22 +31,34 @@ func peerKey(id [20]byte, ih Infohash) policy.Key {
 // startSight opens the table of an item that begins to fetch.
 func (n *Node) startSight(it *Item) {
 	pieces := it.torrent.NumPieces()
+	it.wanted = policy.NewSet(pieces)
+	it.ahead = newAhead(it.torrent.PieceSize, it.blame.began)
 	it.sight = policy.NewSight(policy.SightConfig{
 		Pieces:      pieces,
 		PieceLength: it.torrent.PieceLength,
 		Self:        peerKey(n.eng.cl.PeerID(), it.hash),
 		Start:       n.cfg.Rand.IntN(pieces),
 		Begun:       it.blame.began,
+		Asked:       it.asks,
 	})
 	it.sight.Fed(n.elapsed()) // nothing was to be had before
+	lacking := 0
 	for i := range pieces {
 		if done, _ := it.content.State(i); done {
 			it.sight.Got(i, n.elapsed())
+		} else if lacking++; lacking == 1 {
+			n.wantShown(it, []int{i}) // the engine connects to nobody while it wants nothing and has nothing
 		}
 	}
 	for _, l := range it.sortedLinks() {
 		n.joinSight(l)
 	}
+}
+
+// asks reports whether a peer was asked for anything that has not come.
+func (it *Item) asks(p policy.Peer) bool {
+	l := it.links[uint64(p)]
+	return l != nil && l.asked.Load() > 0
 }
 
 // identified runs when it is clear what a peer is.
@@ -64,7 +77,11 @@ func (n *Node) identified(l *link) {
 // whose messages cannot be changed are left to the engine.
 func (n *Node) joinSight(l *link) {
 	it := l.item
-	if it.sight == nil || !l.known || l.tap == nil || l.gives() {
+	if it.sight == nil || !l.known || l.gives() {
+		return
+	}
+	if l.tap == nil {
+		n.wantAll(it)
 		return
 	}
 	role, tier := policy.Foreign, policy.Tier(l.tier.Load())
@@ -76,6 +93,9 @@ func (n *Node) joinSight(l *link) {
 	}
 	now := n.elapsed()
 	it.sight.Join(policy.Peer(l.id), peerKey(l.pc.PeerID, it.hash), tier, role, now)
+	if role != policy.Foreign {
+		l.tap.askAhead(it.ahead)
+	}
 	if role != policy.Publisher {
 		it.sight.HasSet(policy.Peer(l.id), l.claims.snapshot(), now)
 	}
@@ -121,6 +141,9 @@ func (n *Node) claimed(l *link, piece int) {
 // offered enters what a peer has that has nothing to send.
 func (n *Node) offered(l *link, pieces []int) {
 	it := l.item
+	if it.sight != nil && !l.origin.Load() {
+		it.sight.Idle(policy.Peer(l.id), n.elapsed())
+	}
 	for _, piece := range pieces {
 		l.claims.add(piece, it.pieces.Load())
 		if it.sight != nil && !l.origin.Load() {
@@ -152,14 +175,25 @@ func (n *Node) relieveSoon(it *Item) {
 	})
 }
 
-// offer tells members of pieces whose Haves are held, when there is nothing to send:
-// they may wait for these elsewhere.
-func (n *Node) offer(it *Item) {
+// offerEvery is the time between two words to everybody that there is nothing to send.
+const offerEvery = 150 * time.Millisecond
+
+// offer tells members of pieces whose Haves are held, when there is nothing to send: they
+// may wait for these elsewhere. With word, it tells those too for whom it has nothing new.
+func (n *Node) offer(it *Item, word bool) {
+	now := n.cfg.Now()
+	if word = word && it.sight != nil && now.Sub(it.offered) >= offerEvery; word {
+		it.offered = now
+	}
 	for _, l := range it.links {
 		if l.tap == nil || !l.ours.Load() || l.origin.Load() {
 			continue
 		}
-		for pieces := l.tap.takeHeld(); len(pieces) > 0; {
+		pieces := l.tap.takeHeld()
+		if len(pieces) == 0 && word {
+			n.eng.send(l, extSwarm, []byte{kindOffer})
+		}
+		for len(pieces) > 0 {
 			k := min(len(pieces), maxPieceList)
 			n.eng.send(l, extSwarm, pieceList(kindOffer, pieces[:k]))
 			pieces = pieces[k:]
@@ -172,7 +206,7 @@ func (n *Node) offer(it *Item) {
 func (n *Node) lineIdle() {
 	n.mail.tryPost(func() {
 		for _, it := range n.items {
-			n.offer(it)
+			n.offer(it, true)
 			n.stir(it)
 		}
 	})
@@ -202,10 +236,36 @@ func (n *Node) showPieces(it *Item) {
 		byPeer[s.Peer] = append(byPeer[s.Peer], s.Piece)
 	}
 	for p, pieces := range byPeer {
-		if l := it.links[uint64(p)]; l != nil && !n.tellShown(l, pieces) {
-			l.pc.Close() // it reads nothing, and the engine must not miss this
+		if l := it.links[uint64(p)]; l != nil {
+			n.wantShown(it, pieces)
+			if !n.tellShown(l, pieces) {
+				l.pc.Close() // it reads nothing, and the engine must not miss this
+			}
 		}
 	}
+}
+
+// wantShown lets the engine ask for pieces that are shown somewhere. It goes through all
+// that it may ask for whenever anything comes, so it is told of no others.
+func (n *Node) wantShown(it *Item, pieces []int) {
+	var news []int
+	for _, p := range pieces {
+		if !it.wanted.Has(p) && !slices.Contains(it.host.held, p) { // those are wanted when they are released
+			it.wanted.Add(p)
+			news = append(news, p)
+		}
+	}
+	slices.Sort(news)
+	n.eng.want(it, news, true)
+}
+
+// wantAll lets it ask for everything, since there is a peer whose claims it hears itself.
+func (n *Node) wantAll(it *Item) {
+	all := make([]int, it.pieces.Load())
+	for i := range all {
+		all[i] = i
+	}
+	n.wantShown(it, all)
 }
 
 func (n *Node) tellShown(l *link, pieces []int) bool {

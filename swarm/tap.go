@@ -51,6 +51,7 @@ type tap struct {
 	up     *uplink // nil: data does not wait
 	lease  lease   // owned by up
 	gauge  gauge
+	seen   seen          // guarded by up's lock
 	line   atomic.Uint32 // of class; set by the node's loop
 	closed func(*tap)
 	gone   chan struct{} // closed when the connection is
@@ -58,7 +59,11 @@ type tap struct {
 
 	vital vital // around Conn, or the obfuscated stream inside it
 
+	ahead atomic.Pointer[ahead] // nil: the engine's requests go out as they are
+
 	inbound inbound // owned by the goroutine that reads
+	plain   bool    // the socket's bytes are the stream's; constant
+	awaited int     // bytes that a read waits for, 0: any; owned by the goroutine that reads
 
 	writing sync.Mutex // one writer at a time; held while writing
 
@@ -74,6 +79,7 @@ type tap struct {
 	claimed  bool // a link uses it
 	dead     bool
 	out      outgoing // set by govern
+	errands  []errand // for when the lock is free
 	outbound
 
 	hearing      [][]byte // messages for the engine to read
@@ -82,6 +88,29 @@ type tap struct {
 	reading      bool      // the connection is being read
 	woken        bool      // hear has ended that
 	readDeadline time.Time // as the engine set it
+}
+
+// seen is what load remembers.
+type seen struct {
+	acked  int64 // the most yet
+	minRTT time.Duration
+	at     time.Time // when minRTT was read
+}
+
+// infoEvery is the time between two looks at a connection's least round trip time.
+const infoEvery = time.Second
+
+// load implements flow. Bytes of a write that has not returned are in the system's
+// queues and not in the count, so what was acknowledged never gets less.
+func (t *tap) load() (load, bool) {
+	l, ok := t.gauge.read(t.vital.out.Load())
+	t.seen.acked = max(t.seen.acked, l.acked)
+	if now := t.now(); ok && now.Sub(t.seen.at) >= infoEvery {
+		t.seen.at = now
+		t.seen.minRTT, _, _ = t.gauge.info()
+	}
+	l.acked, l.minRTT = t.seen.acked, t.seen.minRTT
+	return l, ok
 }
 
 func newTap(c net.Conn, rw io.ReadWriter, closed func(*tap)) *tap {
@@ -132,7 +161,7 @@ func (r *taps) wrap(c net.Conn, rw io.ReadWriter) net.Conn {
 		return c
 	}
 	t := newTap(c, rw, func(t *tap) { r.remove(ap, t) })
-	t.now, t.up, t.gauge = r.now, r.up, gauge{rawConn(c)}
+	t.now, t.up, t.gauge, t.plain = r.now, r.up, gauge{rawConn(c)}, rw == io.ReadWriter(c)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.open == nil {

@@ -100,12 +100,17 @@ func (t *tap) heard() bool {
 // if m is dropped: because too much waits already, because the connection is
 // closed, or because its messages cannot be seen.
 func (t *tap) hear(m pp.Message) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.overhear(m)
+}
+
+// overhear is hear for who holds the lock.
+func (t *tap) overhear(m pp.Message) bool {
 	raw, err := m.MarshalBinary()
 	if err != nil {
 		return false
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	if t.dead || !t.claimed || t.opaque || t.hearingBytes+len(raw) > maxHearing {
 		return false
 	}
@@ -235,6 +240,27 @@ func (t *tap) saw(b []byte) {
 	payload := t.inbound.follow(b)
 	if t.up != nil {
 		t.up.down.took(t.class(), payload)
+	}
+	t.awaitRest()
+}
+
+// A block comes in a dozen segments, and to be woken for each costs more than the rest of
+// its way. The rest of a message that has begun comes for certain, or the connection ends,
+// so a read waits for that; a little is not worth telling the system.
+const (
+	leastAwaited = 2 << 10
+	mostAwaited  = 16 << 10
+)
+
+// awaitRest lets the next read wait until the message that has begun is here.
+func (t *tap) awaitRest() {
+	rest := int(min(t.inbound.left, mostAwaited))
+	if rest < leastAwaited {
+		rest = 0
+	}
+	if t.plain && rest != t.awaited {
+		t.awaited = rest
+		t.gauge.await(max(rest, 1))
 	}
 }
 

@@ -78,8 +78,6 @@ func (t *tap) setClass(c class) { t.line.Store(uint32(c)) }
 
 func (t *tap) class() class { return class(t.line.Load()) }
 
-func (t *tap) load() (load, bool) { return t.gauge.read() }
-
 // sentData returns how much content has been written to the peer, in bytes, and when
 // the last of it was; the zero time if none was.
 func (t *tap) sentData() (bytes int64, last time.Time) {
@@ -112,7 +110,10 @@ func (t *tap) write(b []byte) error {
 		return net.ErrClosed
 	}
 	out, size, payload := t.amend(b)
+	then := t.errands
+	t.errands = nil
 	t.mu.Unlock()
+	do(then)
 	var err error
 	if len(out) > 0 {
 		_, err = t.rw.Write(out)
@@ -237,6 +238,10 @@ func (t *tap) skim(b []byte) (size, payload int, plain bool) {
 				}
 			case pp.Choke, pp.Unchoke:
 				return 0, 0, false
+			case pp.Request, pp.Cancel:
+				if t.ahead.Load() != nil {
+					return 0, 0, false
+				}
 			case pp.Have, pp.Bitfield, pp.HaveAll, pp.HaveNone:
 				if t.out.conceal || t.out.urgent != nil {
 					return 0, 0, false
@@ -302,6 +307,14 @@ func (t *tap) sort(out, raw []byte, direct bool) []byte {
 	case pp.Reject:
 		if len(raw) == 17 {
 			return t.rejectWhole(out, raw)
+		}
+	case pp.Request:
+		if a := t.ahead.Load(); a != nil && len(raw) == 17 {
+			return t.requests(a, out, raw)
+		}
+	case pp.Cancel:
+		if a := t.ahead.Load(); a != nil && len(raw) == 17 {
+			return t.cancels(a, out, raw)
 		}
 	case pp.Have:
 		if len(raw) == 9 {

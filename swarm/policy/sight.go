@@ -41,6 +41,10 @@ type SightConfig struct {
 
 	// Begun reports whether some of a piece has come. Nil: nobody knows.
 	Begun func(piece int) bool
+
+	// Asked reports whether a peer has been asked for anything that has not come. Nil: what
+	// is shown there and has not come is what it was asked for.
+	Asked func(p Peer) bool
 }
 
 // OfferAfter is how long a piece must wait before it is seen at somebody idle too.

@@ -30,6 +30,14 @@ func (s *Sight) yield(h *sight, now time.Duration) {
 	}
 }
 
+// Idle records the word of a member that it has nothing to send.
+func (s *Sight) Idle(p Peer, now time.Duration) {
+	if h := s.holder(p); h != nil && h.role == Member {
+		h.idle, s.idle = now, now
+		s.relieve(h, now)
+	}
+}
+
 // Offer records the word of a member that has a piece and nothing to send: what
 // others keep waiting may be seen there for a moment, see [Sight.Tick].
 func (s *Sight) Offer(p Peer, piece int, now time.Duration) {
@@ -40,11 +48,20 @@ func (s *Sight) Offer(p Peer, piece int, now time.Duration) {
 	}
 }
 
+// awaited reports whether something is awaited of a member. What is shown there may be on
+// its way from somebody else.
+func (s *Sight) awaited(h *sight) bool {
+	if h.open == 0 || s.cfg.Asked == nil {
+		return h.open > 0
+	}
+	return s.cfg.Asked(h.peer)
+}
+
 // relieve shows at an idle member what has waited elsewhere for a while, unless
 // something is awaited of it already. Of those who wait half go there, so that the load
 // is shared and not moved.
 func (s *Sight) relieve(h *sight, now time.Duration) {
-	if h.open > 0 || h.late || now-h.idle > idleSpan {
+	if h.late || now-h.idle > idleSpan || s.awaited(h) {
 		return
 	}
 	best := -1
@@ -54,7 +71,7 @@ func (s *Sight) relieve(h *sight, now time.Duration) {
 			continue // some of it would come twice; or it is for others to go there
 		}
 		if h.has.Has(i) && sg.views == 1 && now-sg.since >= OfferAfter &&
-			(best < 0 || sg.since < s.pieces[best].since) && s.eligible(h.tier, i, now) != Unseen {
+			(best < 0 || sg.since > s.pieces[best].since) && s.eligible(h.tier, i, now) != Unseen {
 			best = i
 		}
 	}

@@ -71,7 +71,7 @@ func (o *origin) joined(e *end) {
 	o.handed[e.other.site.index]++
 	o.lastSent = append(o.lastSent, 0)
 	o.grants.Join(e.num, policy.Leecher{Have: e.other.have, Member: e.other.kind != stranger,
-		Near: !e.far, Group: uint64(e.other.site.index)}, o.w.clock.now)
+		Near: !e.far, Group: uint64(e.other.site.index), Key: e.other.key}, o.w.clock.now)
 }
 
 func (o *origin) leave(e *end) {

@@ -70,7 +70,8 @@ func (w *world) newPeer(s *site, kind int) *peer {
 	p.loads, p.loading = make([]*download, w.pieces), policy.NewSet(w.pieces)
 	if kind == member {
 		p.sight = policy.NewSight(policy.SightConfig{Pieces: w.pieces, PieceLength: w.cfg.Piece, Self: p.key,
-			Start: w.rng.IntN(w.pieces), Plain: w.cfg.Plain})
+			Start: w.rng.IntN(w.pieces), Plain: w.cfg.Plain,
+			Asked: func(q policy.Peer) bool { return p.ends[q] != nil && p.ends[q].waiting > 0 }})
 	}
 	return p
 }
