@@ -193,14 +193,27 @@ func cosign(text, name string, public ed25519.PublicKey, key crypto.Signer, unix
 	return "— " + name + " " + base64.StdEncoding.EncodeToString(b) + "\n", nil
 }
 
-// OpenHead reads and verifies a head of a writer: its origin, the threshold of the
-// writer's role, the quorum of witnesses. Time and place in the log are the
-// follower's business.
+// OpenHead reads and verifies a head of a writer that the root names: its origin, the
+// threshold of the writer's role, the quorum of witnesses. Time and place in the log are
+// the follower's business.
 func (r *Root) OpenHead(writer string, raw []byte) (Head, error) {
 	role, err := r.WriterRole(writer)
 	if err != nil {
 		return Head{}, fmt.Errorf("head: %w", err)
 	}
+	return r.openHead(role, writer, raw)
+}
+
+// OpenDelegated is OpenHead for a writer that a targets document grants.
+func (r *Root) OpenDelegated(t *Targets, writer string, raw []byte) (Head, error) {
+	w, err := t.Writer(writer)
+	if err != nil {
+		return Head{}, fmt.Errorf("head: %w", err)
+	}
+	return r.openHead(w.Role, writer, raw)
+}
+
+func (r *Root) openHead(role Role, writer string, raw []byte) (Head, error) {
 	h, err := ParseHead(raw)
 	if err != nil {
 		return Head{}, err
@@ -222,7 +235,7 @@ func (r *Root) OpenHead(writer string, raw []byte) (Head, error) {
 	if err != nil {
 		return Head{}, err
 	}
-	if len(times) < role.Threshold {
+	if role.Threshold < 1 || len(times) < role.Threshold {
 		return Head{}, fmt.Errorf("head: %w: %d of %d needed signatures verify", ErrForged, len(times), role.Threshold)
 	}
 	h.Time = time.Unix(times[role.Threshold-1], 0).UTC()
@@ -272,6 +285,15 @@ func NewWitness(name string, public ed25519.PublicKey) Witness { return Witness{
 // String returns the C2SP verifier key of the witness.
 func (w Witness) String() string {
 	return fmt.Sprintf("%s+%08x+%s", w.name, keyHash(w.name, w.public), base64.StdEncoding.EncodeToString(append([]byte{cosignatureV1}, w.public...)))
+}
+
+// ParseWitness reads a C2SP verifier key of a witness: name+hash+base64(0x04 ‖ key).
+func ParseWitness(s string) (Witness, error) {
+	w, known, err := parseWitness(s)
+	if err == nil && !known {
+		err = fmt.Errorf("verifier key %.100q: %w: it is not of type 0x04, which cosigns", s, ErrUnsupported)
+	}
+	return w, err
 }
 
 // parseWitness reads a C2SP verifier key, name+hash+base64(0x04 ‖ key). known is

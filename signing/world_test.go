@@ -27,7 +27,7 @@ var (
 func oneKey(keys ...ed25519.PrivateKey) RoleParams {
 	var p RoleParams
 	for _, k := range keys {
-		p.Keys = append(p.Keys, public(k))
+		p.Keys = append(p.Keys, k.Public())
 	}
 	return p
 }

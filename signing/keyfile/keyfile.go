@@ -1,6 +1,7 @@
 package keyfile
 
 import (
+	"crypto"
 	"crypto/ed25519"
 	"crypto/x509"
 	"encoding/pem"
@@ -85,7 +86,7 @@ func generate(o Options) (*Keys, error) {
 		keys[i] = ed25519.NewKeyFromSeed(seed)
 	}
 	role := func(k ed25519.PrivateKey) signing.RoleParams {
-		return signing.RoleParams{Keys: []ed25519.PublicKey{public(k)}}
+		return signing.RoleParams{Keys: []crypto.PublicKey{public(k)}}
 	}
 	p := signing.RootParams{
 		Title: o.Title, Private: o.Private, Expires: o.Now.AddDate(validYears, 0, 0),
