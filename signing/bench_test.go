@@ -18,7 +18,7 @@ func BenchmarkUpdateHead(b *testing.B) {
 	b.ReportMetric(float64(len(u.Bytes())), "update-bytes")
 	b.ReportMetric(float64(len(state)), "state-bytes")
 	for b.Loop() {
-		c := &Trusted{id: f.id, roots: f.roots, writers: map[string]*followed{MainWriter: f.writers[MainWriter]}}
+		c := copyOf(f)
 		if _, err := c.UpdateHead(MainWriter, u, testTime); err != nil {
 			b.Fatal(err)
 		}
