@@ -171,6 +171,8 @@ func (d *document) parseRole(o object) (Role, error) {
 		seen[id] = true
 		if k, ok := d.keys[id]; ok {
 			role.Keys = append(role.Keys, k)
+		} else {
+			role.unusable++
 		}
 	}
 	return role, nil

@@ -42,7 +42,7 @@ func (r *Root) Explain(before *Root) []string {
 	}
 	for _, writer := range union(r.maxAge, before.maxAge) {
 		if r.maxAge[writer] != before.maxAge[writer] {
-			say("News of writer %s count as late after %s instead of %s.", writer, age(r.maxAge[writer]), age(before.maxAge[writer]))
+			say("The age from which news of writer %s count as late changes from %s to %s.", writer, age(before.maxAge[writer]), age(r.maxAge[writer]))
 		}
 	}
 	if r.witnessText() != before.witnessText() {
@@ -163,8 +163,13 @@ func (r *Root) witnessText() string {
 	return text
 }
 
-// unknownText tells of members that this program does not know.
+// unknownText tells of keys and members that this program does not know.
 func (r *Root) unknownText() (out []string) {
+	for _, name := range roleNames {
+		if n := r.roles[name].unusable; n > 0 {
+			out = append(out, fmt.Sprintf("Careful: the role %s has %d more keys, which this program does not know and does not count.", name, n))
+		}
+	}
 	known := []string{"_type", "consistent_snapshot", "expires", "keys", "roles", "spec_version", "version", "x-handful"}
 	inside := []string{"base", "dht", "max_age", "private", "title", "witness"}
 	x, err := optional[map[string]any](r.signed, "x-handful")
@@ -194,7 +199,7 @@ func day(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
 
 func age(d time.Duration) string {
 	if d == 0 {
-		return "no time"
+		return "none"
 	}
 	text := d.String()
 	for _, zero := range []string{"m0s", "h0m"} {

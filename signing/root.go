@@ -33,6 +33,8 @@ var roleNames = []string{RoleRoot, RoleSnapshot, RoleTargets, RoleTimestamp}
 type Role struct {
 	Keys      []Key
 	Threshold int
+
+	unusable int // keys that are missing or of another kind than can be checked
 }
 
 // has reports whether a key is one of the role's, whatever its key id.
