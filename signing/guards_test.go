@@ -84,6 +84,7 @@ var guards = []guard{
 	{"spelling of updates", "", []string{"malformed/update"}, one("update.go", "if r.Err() == nil && (n < 1 || n >= maxExact) {", "if false {")},
 
 	{"a base takes back", "", []string{"fast-forward-recover", "fork-repair", "base-elsewhere", "delegated-base", "restore-refuses", "targets-key-replaced"}, one("trustedroot.go", "known || len(t.writers) < 2*maxWriters {", "known && false {")},
+	{"grants of another history", "", []string{"grant-elsewhere"}, one("trustedroot.go", "(t.grant.at > b.Size || next.rangeless)", "(t.grant.at > b.Size)")},
 	{"a base is applied once", "", []string{"fast-forward-recover", "delegated-base"}, one("trustedroot.go", "if w.base != nil && *w.base == b {", "if false {")},
 	{"the range of a base", "", []string{"base-elsewhere"}, one("trustedroot.go", "	if rootOf(nodes) != w.base.Root {", "	if false {")},
 	{"what was withdrawn stays so", "", []string{"fork-repair"}, one("trustedhead.go", "case !w.since.IsZero() && !h.Time.After(w.since):", "case false:")},

@@ -3,6 +3,7 @@ package signing
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 )
@@ -192,4 +193,62 @@ func TestEvidence(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestManyWriters follows as many writers as a state holds. One more is refused, until
+// some are closed, and then takes the place of one of those.
+func TestManyWriters(t *testing.T) {
+	root := testRoot(t)
+	main := testLog(t, root, testTime)
+	f := follower(t, root)
+	grant := func(version int64, first, count int) {
+		t.Helper()
+		p := TargetsParams{Version: version, Expires: testExpiry}
+		for i := first; i < first+count; i++ {
+			p.Writers = append(p.Writers, WriterParams{Name: fmt.Sprint("w", i), Role: oneKey(seedKey(61))})
+		}
+		doc, err := NewTargets(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := doc.Sign(onlineKey); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := main.Append(GrantEntry(doc, 1, 1, version-2)); err != nil {
+			t.Fatal(err)
+		}
+		signLog(t, main, testTime)
+		if _, err := f.UpdateHead(MainWriter, updateFor(t, main, version-1), testTime); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.UpdateTargets(doc.Bytes()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	follow := func(i int) error {
+		l := otherLog(t, root, fmt.Sprint("w", i), "one")
+		if _, err := l.SignHead(seedKey(61), testTime); err != nil {
+			t.Fatal(err)
+		}
+		_, err := f.UpdateHead(l.writer, updateFor(t, l, 0), testTime)
+		return err
+	}
+	grant(1, 0, 300)
+	for i := range maxWriters - 1 {
+		if err := follow(i); err != nil {
+			t.Fatal(i, err)
+		}
+	}
+	if err := follow(299); !errors.Is(err, ErrUnsupported) {
+		t.Errorf("one writer too many: %v", err)
+	}
+	f = restart(t, f)
+	grant(2, 1, 299)
+	if err := follow(299); err != nil || f.Size("w0") != 0 || f.Size("w299") != 1 {
+		t.Errorf("in place of a closed one: %v", err)
+	}
+	if err := follow(298); !errors.Is(err, ErrUnsupported) {
+		t.Errorf("one writer too many: %v", err)
+	}
+	restart(t, f)
 }

@@ -184,8 +184,9 @@ func (t *Trusted) rebase(writer string, b Base, version int64) {
 		next.withdrawn = append(slices.Clone(w.withdrawn), Withdrawn{First: from, Size: w.head.Size, Version: version})
 		next.withdrawn = next.withdrawn[max(0, len(next.withdrawn)-maxWithdraw):]
 	}
-	if writer == MainWriter && t.grant.at > b.Size {
-		// The grant was withdrawn with its entry; the newest entries will name another.
+	if writer == MainWriter && (t.grant.at > b.Size || next.rangeless) {
+		// The grant was withdrawn with its entry, or may have been: the newest entries
+		// will name the one that counts.
 		t.grant = grant{}
 		t.retire()
 	}

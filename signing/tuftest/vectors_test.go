@@ -47,6 +47,33 @@ func TestVectors(t *testing.T) {
 	if _, ok := doc.Signed.UnrecognizedFields["x-handful"]; !ok {
 		t.Error("go-tuf drops x-handful")
 	}
+	sameIDs(t, doc)
+	targets, err := metadata.Targets().FromBytes(vector(t, "targets.document"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := doc.VerifyDelegate("targets", targets); err != nil {
+		t.Error(err)
+	}
+	first, err := metadata.Root().FromBytes(vector(t, "organisation.document"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := metadata.Root().FromBytes(vector(t, "organisation.document.2"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sameIDs(t, first)
+	for _, by := range []*metadata.Metadata[metadata.RootType]{first, second} {
+		if err := by.VerifyDelegate("root", second); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// sameIDs checks that keys have the key ids that go-tuf gives them.
+func sameIDs(t *testing.T, doc *metadata.Metadata[metadata.RootType]) {
+	t.Helper()
 	for id, k := range doc.Signed.Keys {
 		if own, err := k.ID(); err != nil || own != id {
 			t.Errorf("key %s is %s to go-tuf: %v", id, own, err)
