@@ -274,14 +274,6 @@ func tableOf(role RoleParams, keys map[string]any) (map[string]any, error) {
 	return map[string]any{"keyids": ids, "threshold": number(int64(threshold))}, nil
 }
 
-// publicKeys returns the keys of a role as RoleParams takes them.
-func publicKeys(keys []Key) (out []crypto.PublicKey) {
-	for _, k := range keys {
-		out = append(out, k.Public())
-	}
-	return out
-}
-
 // kindOf names the kind of a key in words.
 func kindOf(public crypto.PublicKey) string {
 	switch public.(type) {
