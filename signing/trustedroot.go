@@ -1,6 +1,7 @@
 package signing
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -125,31 +126,39 @@ func (t *Trusted) allTargets() []*Targets {
 	return append(slices.Clone(t.past), t.targets)
 }
 
-func openAny(roots []*Root, targets []*Targets, writer string, raw []byte) (h Head, err error) {
-	err = fmt.Errorf("head: %w %.40q", ErrUnknownWriter, writer)
-	try := func(open func() (Head, error)) bool {
-		got, e := open()
-		if e == nil {
-			h, err = got, nil
-		} else if err != nil {
-			err = e
+func openAny(roots []*Root, targets []*Targets, writer string, raw []byte) (Head, error) {
+	first := fmt.Errorf("head: %w %.40q", ErrUnknownWriter, writer)
+	for i, r := range slices.Backward(roots) {
+		if i+1 < len(roots) && sameHeads(r, roots[i+1]) {
+			continue // what it says of heads has been tried
 		}
-		return e == nil
-	}
-	for _, r := range slices.Backward(roots) {
 		if writer == MainWriter {
-			if try(func() (Head, error) { return r.OpenHead(writer, raw) }) {
+			h, err := r.OpenHead(writer, raw)
+			if err == nil {
 				return h, nil
+			}
+			if errors.Is(first, ErrUnknownWriter) {
+				first = err
 			}
 			continue
 		}
 		for _, doc := range slices.Backward(targets) {
-			if _, unknown := doc.Writer(writer); unknown == nil && try(func() (Head, error) { return r.OpenDelegated(doc, writer, raw) }) {
+			h, err := r.OpenDelegated(doc, writer, raw)
+			if err == nil {
 				return h, nil
+			}
+			if errors.Is(first, ErrUnknownWriter) {
+				first = err
 			}
 		}
 	}
-	return Head{}, err
+	return Head{}, first
+}
+
+// sameHeads reports whether two root documents ask the same of heads.
+func sameHeads(a, b *Root) bool {
+	return a.quorum == b.quorum && sameRole(a.roles[RoleTimestamp], b.roles[RoleTimestamp]) &&
+		slices.EqualFunc(a.witnesses, b.witnesses, func(x, y Witness) bool { return x.String() == y.String() })
 }
 
 func (t *Trusted) rebaseAll(bases map[string]Base, version int64) {
