@@ -3,6 +3,7 @@ package signing
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"maps"
 	"strconv"
 )
 
@@ -14,8 +15,8 @@ import (
 //	"base":{"m":{"root":"<base64 32>","size":"1000"}}
 //
 // A follower applies a base once: when it differs from the last one that it applied to
-// the writer. So it may stay in later documents, and a second return to the same tree is
-// told from the first by the number again.
+// the writer. So it stays in later documents, since a follower may miss some of them, and a
+// second return to the same tree is told from the first by the number again.
 type Base struct {
 	Size  int64    // entries that stay
 	Root  [32]byte // root hash over them
@@ -38,6 +39,20 @@ func basesDocument(bases map[string]Base) map[string]any {
 		out[writer] = b.document()
 	}
 	return out
+}
+
+// nextBases carries bases on into the next document, with those that it adds.
+func nextBases(before, add map[string]Base) map[string]Base {
+	bases := map[string]Base{}
+	maps.Copy(bases, before)
+	for writer, b := range add {
+		b.Again = 0
+		if old, ok := before[writer]; ok && old.Size == b.Size && old.Root == b.Root {
+			b.Again = old.Again + 1
+		}
+		bases[writer] = b
+	}
+	return bases
 }
 
 // parseBases reads the member base of x-handful. may tells which writers it may name.

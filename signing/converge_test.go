@@ -147,12 +147,15 @@ func (c *life) rotate(r *rapid.T) {
 // grant makes a targets document, with or without alice, perhaps with another key of
 // hers and a base.
 func (c *life) grant(r *rapid.T) {
-	p := TargetsParams{Version: int64(len(c.targets) + 1), Expires: testExpiry}
+	p := TargetsParams{Expires: testExpiry}
+	if len(c.targets) > 0 {
+		p.Before = c.targets[len(c.targets)-1]
+	}
 	if rapid.IntRange(0, 3).Draw(r, "alice") > 0 {
 		if rapid.Bool().Draw(r, "her key") {
 			c.alice = c.key()
 			size := rapid.Int64Range(0, c.own.Size()).Draw(r, "her base")
-			p.Base = map[string]Base{"alice": {Size: size, Root: rootAt(c.t, c.own, size), Again: p.Version}}
+			p.Base = map[string]Base{"alice": {Size: size, Root: rootAt(c.t, c.own, size)}}
 			c.own = c.shortened(r, c.own, size)
 		}
 		p.Writers = []WriterParams{{Name: "alice", Role: oneKey(c.alice)}, {Name: "bert", Role: oneKey(seedKey(63))}}

@@ -52,7 +52,8 @@
 // A stolen key, or a fork, is repaired by a document that names other keys and a [Base]:
 // the size and root hash of the tree that was good. Followers go back to it, once, mark
 // what came after as withdrawn ([Trusted.Withdrawn]), drop the fork, and go on from there.
-// Who does not hold the base's compact range asks anybody: it must hash to the base. If
+// A base stays in the documents that follow. Who does not hold its compact range asks
+// anybody: it must hash to the base. If
 // the keys stay the same, a follower refuses at least what was signed until the newest
 // head that it knows to be withdrawn; strangers cannot tell, so keys should go too.
 // Without a base the old head stays the floor when keys go, and is unconfirmed until the
@@ -163,7 +164,7 @@
 //	two histories; one rewritten             fork-same-size fork-longer fork-smaller fork-at-power-of-two fork-repair
 //	a relay lies about a true head           bogus-proof
 //	too few root keys                        root-one-of-two root-revoked-plus-one
-//	a signature or key counted twice         dup-signature TestDupSignature
+//	a signature or key counted twice         dup-signature dup-key TestDupSignature
 //	revoked and ungranted writers            writer-revoked ungranted grant-missed grant-elsewhere targets-expired
 //	old targets documents, stolen their key  targets-replay targets-key-dropped targets-key-replaced
 //	a head dated ahead                       future-head

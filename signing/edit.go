@@ -212,15 +212,7 @@ func (r *Root) editHandful(x map[string]any, e RootEdit) error {
 		x["witness"] = map[string]any{"keys": list, "need": number(int64(*e.Quorum))}
 	}
 	if len(e.Base) > 0 {
-		bases := maps.Clone(r.base)
-		for writer, b := range e.Base {
-			b.Again = 0
-			if old, ok := r.base[writer]; ok && old.Size == b.Size && old.Root == b.Root {
-				b.Again = old.Again + 1
-			}
-			bases[writer] = b
-		}
-		x["base"] = basesDocument(bases)
+		x["base"] = basesDocument(nextBases(r.base, e.Base))
 	}
 	return nil
 }

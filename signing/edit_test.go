@@ -239,6 +239,27 @@ func TestNewTargets(t *testing.T) {
 			t.Errorf("%s: made %s", name, doc.Bytes())
 		}
 	}
+	base := map[string]Base{"alice": {Size: 7, Root: [32]byte{7}}}
+	var docs []*Targets
+	for _, b := range []map[string]Base{base, nil, base, {"bert": {Size: 1, Root: [32]byte{1}}}} {
+		p := TargetsParams{Expires: testExpiry, Base: b}
+		if len(docs) > 0 {
+			p.Before = docs[len(docs)-1]
+		}
+		next, err := NewTargets(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		docs = append(docs, next)
+	}
+	for i, again := range []int64{0, 0, 1, 1} {
+		if b := docs[i].Bases()["alice"]; b.Size != 7 || b.Again != again || docs[i].Version() != int64(i+1) {
+			t.Errorf("version %d of document %d says of alice: %+v", docs[i].Version(), i+1, b)
+		}
+	}
+	if _, err := NewTargets(TargetsParams{Version: 4, Expires: testExpiry, Before: docs[3]}); !errors.Is(err, ErrRollback) {
+		t.Errorf("the same version again: %v", err)
+	}
 	good.Writers = append(good.Writers, writer("alice", seedKey(3)))
 	if _, err := NewTargets(good); !errors.Is(err, ErrMalformed) {
 		t.Errorf("a writer twice: %v", err)

@@ -78,7 +78,7 @@ var guards = []guard{
 	{"the keys of the version before", "", []string{"root-one-of-two", "root-revoked-plus-one", "root-skip"}, one("root.go", "if err := next.verifiedBy(r.roles[RoleRoot]); err != nil {", "if err := error(nil); err != nil {")},
 	{"the keys of the version itself", "", []string{"root-revoked-plus-one"}, one("root.go", "if err := next.verifiedBy(next.roles[RoleRoot]); err != nil {", "if err := error(nil); err != nil {")},
 	{"threshold of a document", "", []string{"root-one-of-two"}, one("document.go", "n < role.Threshold {", "n < 1 {")},
-	{"one key counts once", "", []string{"TestDupSignature"}, one("document.go", "k.id == s.keyID && !slices.ContainsFunc(counted, k.Equal) && k.verify", "k.id == s.keyID && k.verify")},
+	{"one key counts once", "", []string{"TestDupSignature", "dup-key"}, one("document.go", "k.id == s.keyID && !slices.ContainsFunc(counted, k.Equal) && k.verify", "k.id == s.keyID && k.verify")},
 	{"the whole chain at the start", "", []string{"restart-chain"}, one("trustedread.go", "for i, raw := range f.roots {", "for i, raw := range f.roots[:min(1, len(f.roots))] {")},
 	{"spelling of documents", "", []string{"malformed/root"}, one("canonical.go", "if !bytes.Equal(again, raw) {", "if false {")},
 	{"spelling of updates", "", []string{"malformed/update"}, one("update.go", "if r.Err() == nil && (n < 1 || n >= maxExact) {", "if false {")},

@@ -1,6 +1,8 @@
 package signing
 
 import (
+	"crypto/ed25519"
+	"encoding/hex"
 	"fmt"
 	"maps"
 	"slices"
@@ -13,6 +15,7 @@ import (
 //	next D D0 [sign=K,K] [rootadd= rootdrop= rootneed=] [headsadd= headsdrop= headsneed=]
 //	     [targetsadd= targetsdrop=] [base=L:SIZE] [dht=K] [expires=D]
 //	                             D is the root document that follows D0, a channel or another D
+//	alias D D0 A B               D is D0 with key A under B's key id too, signed by A under both
 //	give F D [edit "old" "new"]  F receives the root document D
 //	targets T channel=C version=N [sign=K,K] [expires=D] [writer:W=K,K] [need:W=N] [paths:W=P,P] [base:W=L:SIZE]
 //	                             T is a targets document
@@ -32,6 +35,8 @@ func (s *stage) documents(w []string, o map[string]string) string {
 	switch w[0] {
 	case "next":
 		s.channels[w[1]] = s.next(s.channels[w[2]], o)
+	case "alias":
+		s.channels[w[1]] = s.alias(s.channels[w[2]], namedKey(w[3]), namedKey(w[4]))
 	case "give":
 		raw := s.channels[w[2]].Bytes()
 		if len(w) > 3 {
@@ -117,6 +122,22 @@ func (s *stage) baseOf(text string) Base {
 	b.Root, err = s.logs[name].RootAt(b.Size)
 	s.must(err)
 	return b
+}
+
+func (s *stage) alias(r *Root, a, b ed25519.PrivateKey) *Root {
+	text := strings.ReplaceAll(string(r.Bytes()), hex.EncodeToString(public(b)), hex.EncodeToString(public(a)))
+	text = `{"signatures":[]` + text[strings.Index(text, `,"signed":`):]
+	doc, err := ParseRoot([]byte(text))
+	s.must(err)
+	var sigs []string
+	for _, k := range []ed25519.PrivateKey{a, b} {
+		id, err := NewKey(k.Public())
+		s.must(err)
+		sigs = append(sigs, fmt.Sprintf(`{"keyid":"%s","sig":"%x"}`, id.ID(), ed25519.Sign(a, doc.Payload())))
+	}
+	doc, err = ParseRoot([]byte(strings.Replace(text, "[]", "["+strings.Join(sigs, ",")+"]", 1)))
+	s.must(err)
+	return doc
 }
 
 func (s *stage) next(before *Root, o map[string]string) *Root {

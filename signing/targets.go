@@ -209,14 +209,26 @@ type WriterParams struct {
 
 // TargetsParams is what a new targets document says.
 type TargetsParams struct {
-	Version int64 // 0 means 1; each must be higher than the one before
+	Version int64 // 0 means 1, or one more than that of Before
 	Expires time.Time
 	Writers []WriterParams
-	Base    map[string]Base
+	Base    map[string]Base // see [Base]; Again is filled in by means of Before
+	// Before is the document granted before, or nil for the first. Its bases are carried
+	// on: a follower may go from any document to any later one.
+	Before *Targets
 }
 
 // NewTargets makes a targets document without signatures.
 func NewTargets(p TargetsParams) (*Targets, error) {
+	if p.Before != nil {
+		if p.Version == 0 {
+			p.Version = p.Before.version + 1
+		}
+		if p.Version <= p.Before.version {
+			return nil, fmt.Errorf("new targets: version %d after version %d: %w", p.Version, p.Before.version, ErrRollback)
+		}
+		p.Base = nextBases(p.Before.base, p.Base)
+	}
 	keys, roles := map[string]any{}, []any{}
 	for _, w := range p.Writers {
 		role, err := tableOf(w.Role, keys)
