@@ -175,7 +175,7 @@ func (t *Trusted) rebase(writer string, b Base, version int64) {
 	if w.base != nil && *w.base == b {
 		return
 	}
-	next := followed{base: &b, next: min(w.next, b.Size), withdrawn: w.withdrawn, since: t.lastWithdrawn(writer, &w), closed: w.closed}
+	next := followed{base: &b, next: min(w.next, b.Size), withdrawn: w.withdrawn, since: t.lastWithdrawn(writer, &w, b), closed: w.closed}
 	next.head = Head{Origin: Origin(t.id, writer), Size: b.Size, Root: b.Root}
 	next.first, next.rangeless = b.Size, b.Size > 0
 	from := b.Size
@@ -189,8 +189,12 @@ func (t *Trusted) rebase(writer string, b Base, version int64) {
 			next.cut(&w, mine)
 		}
 	}
-	if w.head.Size > from && w.head.Raw != nil {
-		next.withdrawn = append(slices.Clone(w.withdrawn), Withdrawn{First: from, Size: w.head.Size, Version: version})
+	had := w.next // of what an earlier base let stand, only that was ever seen
+	if w.head.Raw != nil {
+		had = w.head.Size
+	}
+	if had > from {
+		next.withdrawn = append(slices.Clone(w.withdrawn), Withdrawn{First: from, Size: had, Version: version})
 		next.withdrawn = next.withdrawn[max(0, len(next.withdrawn)-maxWithdraw):]
 	}
 	if writer == MainWriter && (t.grant.at > b.Size || next.rangeless) {
@@ -214,11 +218,11 @@ func (next *followed) cut(w *followed, mine []node) {
 	}
 }
 
-// lastWithdrawn returns the time of the newest head of a writer that a base contradicts
-// and that the newest keys would confirm all the same; zero: none. The keys of a forked
-// writer need not have been replaced, and nobody must be taken back to what they signed
-// then.
-func (t *Trusted) lastWithdrawn(writer string, w *followed) (last time.Time) {
+// lastWithdrawn returns the time of the newest head of a writer that the base b
+// contradicts and that the newest keys would confirm all the same; zero: none. The keys
+// of a forked writer need not have been replaced, and nobody must be taken back to what
+// they signed then.
+func (t *Trusted) lastWithdrawn(writer string, w *followed, b Base) (last time.Time) {
 	raws := [][]byte{w.head.Raw}
 	if w.fork != nil {
 		raws = append(raws, w.fork.A, w.fork.B)
@@ -228,7 +232,8 @@ func (t *Trusted) lastWithdrawn(writer string, w *followed) (last time.Time) {
 		if raw == nil {
 			continue
 		}
-		if h, err := t.openHead(writer, raw); err == nil && h.Time.After(last) {
+		h, err := t.openHead(writer, raw)
+		if err == nil && (h.Size > b.Size || h.Size == b.Size && h.Root != b.Root) && h.Time.After(last) {
 			last = h.Time
 		}
 	}
