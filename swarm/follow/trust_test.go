@@ -1,8 +1,8 @@
 package follow
 
 import (
-	"crypto"
 	"bytes"
+	"crypto"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
