@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -19,10 +18,11 @@ import (
 )
 
 // TestAttacks plays the transcripts in testdata/attacks. The comment of each file tells
-// the attack, its part "attack" plays it, one command a line:
+// the attack, its part "attack" plays it, one command a line; see [stage.run] for most,
+// and stage_test.go for those about documents:
 //
-//	channel C [heads=K,K] [need=N] [witness=K,K] [quorum=N] [maxage=D] [expires=D]
-//	log L channel=C              an empty log of the main writer
+//	channel C [heads=K,K] [need=N] [root=K,K] [rootneed=N] [witness=K,K] [quorum=N] [maxage=D] [expires=D]
+//	log L channel=C [writer=W]   an empty log
 //	copy L2 L SIZE               a log that begins like L
 //	post L TEXT | posts L N      entries
 //	sign L [key=K,K]             a head over all entries of L
@@ -36,12 +36,12 @@ import (
 //	signed U "line\nline\n"      an update whose head is any text, correctly signed
 //	follower F C                 somebody who knows the root of C
 //	deliver F U [writer=W]       F receives U
-//	range F U L [spoil]          F receives what L says stands before U
+//	range F U L [spoil]          F receives what L says stands before U, or of its base
 //	first F U U U                F meets the channel through several sources
 //	forks F F2                   F2 receives the proof that F found
 //	pass U F [from=N]            U is what F sends to others
 //	flip F U                     F receives U with each bit flipped, one after another
-//	state F                      what F shows
+//	state F [writer=W]           what F shows
 //	restart F                    F forgets all but its file
 //	clock D                      the time goes on
 //	root F C [edit "old" "new"]  a stranger F receives the root of C
@@ -76,6 +76,7 @@ type stage struct {
 	logs      map[string]*Log
 	updates   map[string][]byte
 	followers map[string]*Trusted
+	targets   map[string]*Targets
 }
 
 func play(t *testing.T, text []byte) {
@@ -83,7 +84,7 @@ func play(t *testing.T, text []byte) {
 	if len(a.Files) != 1 || a.Files[0].Name != "attack" || len(a.Comment) < 40 {
 		t.Fatal("a transcript has a comment and one part, attack")
 	}
-	s := &stage{t, testTime, map[string]*Root{}, map[string]*Log{}, map[string][]byte{}, map[string]*Trusted{}}
+	s := &stage{t, testTime, map[string]*Root{}, map[string]*Log{}, map[string][]byte{}, map[string]*Trusted{}, map[string]*Targets{}}
 	expected := 0
 	for i, line := range strings.Split(string(a.Files[0].Data), "\n") {
 		line, _, _ = strings.Cut(line, " # ")
@@ -178,10 +179,10 @@ func (s *stage) run(w []string, o map[string]string) string {
 	case "channel":
 		s.channels[w[1]] = s.channel(w[1], o)
 	case "log":
-		s.logs[w[1]] = s.newLog(s.channels[o["channel"]].ID())
+		s.logs[w[1]] = s.newLog(s.channels[o["channel"]].ID(), or(o["writer"], MainWriter))
 	case "copy":
 		from := s.logs[w[2]]
-		s.logs[w[1]] = s.newLog(from.id)
+		s.logs[w[1]] = s.newLog(from.id, from.writer)
 		for i := range s.number(w[3], 0) {
 			e, err := from.Entry(i)
 			s.must(err)
@@ -205,17 +206,17 @@ func (s *stage) run(w []string, o map[string]string) string {
 	case "restart":
 		s.followers[w[1]] = restart(s, s.followers[w[1]])
 	case "state":
-		return s.followers[w[1]].State(MainWriter, s.now).String()
+		return s.followers[w[1]].State(or(o["writer"], MainWriter), s.now).String()
 	case "root":
 		raw := s.channels[w[2]].Bytes()
 		if len(w) > 3 {
 			raw = s.replace(raw, w[4], w[5], o)
 		}
-		return s.verdict(Accepted{Changed: true}, NewTrusted(s.channels[w[2]].ID()).UpdateRoot(raw), nil)
+		return s.verdict(Accepted{Changed: true}, NewTrusted(s.channels[w[2]].ID()).UpdateRoot(raw), nil, MainWriter)
 	case "update", "alone", "head", "addline", "entry", "hash", "edit", "signed", "pass":
 		s.forge(w, o)
 	default:
-		return s.receive(w, o)
+		return s.documents(w, o)
 	}
 	return ""
 }
@@ -227,8 +228,8 @@ func (s *stage) must(err error) {
 	}
 }
 
-func (s *stage) newLog(id ID) *Log {
-	l, err := NewLog(id, MainWriter, &Memory{}, 1)
+func (s *stage) newLog(id ID, writer string) *Log {
+	l, err := NewLog(id, writer, &Memory{}, 1)
 	s.must(err)
 	return l
 }
@@ -239,6 +240,8 @@ func (s *stage) channel(name string, o map[string]string) *Root {
 	p.Timestamp = oneKey(namedKeys(or(o["heads"], "online"))...)
 	p.Timestamp.Threshold = int(s.number(o["need"], 0))
 	p.MaxAge[MainWriter] = s.duration(or(o["maxage"], "24h"))
+	p.Root, p.Targets = oneKey(namedKeys(or(o["root"], "root"))...), oneKey(namedKeys(or(o["targets"], "online"))...)
+	p.Root.Threshold = int(s.number(o["rootneed"], 0))
 	if o["expires"] != "" {
 		p.Expires = testTime.Add(s.duration(o["expires"]))
 	}
@@ -248,7 +251,7 @@ func (s *stage) channel(name string, o map[string]string) *Root {
 			p.Witnesses = append(p.Witnesses, NewWitness(name, public(namedKey(name))))
 		}
 	}
-	return newRoot(s, p, rootKey)
+	return newRoot(s, p, namedKeys(or(o["root"], "root"))...)
 }
 
 // sign signs with every key, the first as the log does it, the others by a line more.
@@ -281,6 +284,7 @@ func (s *stage) replace(b []byte, old, new string, o map[string]string) []byte {
 func (s *stage) forge(w []string, o map[string]string) {
 	name := w[1]
 	u, _ := ParseUpdate(s.updates[name])
+	writer := or(o["writer"], MainWriter)
 	switch w[0] {
 	case "update":
 		u = updateFor(s, s.logs[w[2]], s.number(o["from"], 0))
@@ -288,7 +292,7 @@ func (s *stage) forge(w []string, o map[string]string) {
 		u = Update{Head: s.logs[w[2]].head.Raw}
 	case "pass":
 		var ok bool
-		if u, ok = s.followers[w[2]].UpdateFor(MainWriter, s.number(o["from"], 0)); !ok {
+		if u, ok = s.followers[w[2]].UpdateFor(writer, s.number(o["from"], 0)); !ok {
 			s.Fatalf("%s cannot serve that", w[2])
 		}
 	case "head":
@@ -317,20 +321,24 @@ func (s *stage) forge(w []string, o map[string]string) {
 
 // receive lets a follower judge something.
 func (s *stage) receive(w []string, o map[string]string) string {
-	f := s.followers[w[1]]
+	f, writer := s.followers[w[1]], or(o["writer"], MainWriter)
 	switch w[0] {
 	case "deliver":
-		return s.deliver(f, s.updates[w[2]], or(o["writer"], MainWriter))
+		return s.deliver(f, s.updates[w[2]], writer)
 	case "range":
 		u, err := ParseUpdate(s.updates[w[2]])
 		s.must(err)
-		rng, err := s.logs[w[3]].Range(0, u.Size)
+		size := u.Size
+		if state := f.writer(writer); state.rangeless {
+			size = state.base.Size
+		}
+		rng, err := s.logs[w[3]].Range(0, size)
 		s.must(err)
 		if len(w) > 4 {
 			rng[0][7] ^= 1
 		}
-		acc, err := f.UpdateRange(MainWriter, u, rng, s.now)
-		return s.verdict(acc, err, f)
+		acc, err := f.UpdateRange(writer, u, rng, s.now)
+		return s.verdict(acc, err, f, writer)
 	case "first":
 		var updates []Update
 		for _, name := range w[2:] {
@@ -338,12 +346,12 @@ func (s *stage) receive(w []string, o map[string]string) string {
 			s.must(err)
 			updates = append(updates, u)
 		}
-		acc, err := f.FirstContact(MainWriter, updates, s.now)
-		return s.verdict(acc, err, f)
+		acc, err := f.FirstContact(writer, updates, s.now)
+		return s.verdict(acc, err, f, writer)
 	case "forks":
-		proof, err := ParseFork(f.Fork(MainWriter).Bytes())
+		proof, err := ParseFork(f.Fork(writer).Bytes())
 		s.must(err)
-		return s.verdict(Accepted{}, s.followers[w[2]].UpdateFork(MainWriter, proof), f)
+		return s.verdict(Accepted{}, s.followers[w[2]].UpdateFork(writer, proof), f, writer)
 	case "flip":
 		return s.flip(f, s.updates[w[2]])
 	}
@@ -354,10 +362,10 @@ func (s *stage) receive(w []string, o map[string]string) string {
 func (s *stage) deliver(f *Trusted, b []byte, writer string) string {
 	u, err := ParseUpdate(b)
 	if err != nil {
-		return s.verdict(Accepted{}, err, f)
+		return s.verdict(Accepted{}, err, f, writer)
 	}
 	acc, err := f.UpdateHead(writer, u, s.now)
-	return s.verdict(acc, err, f)
+	return s.verdict(acc, err, f, writer)
 }
 
 // flip delivers b with each bit flipped to a copy of the follower, who must end as
@@ -372,7 +380,7 @@ func (s *stage) flip(f *Trusted, b []byte) string {
 	for i := range 8 * len(b) {
 		bad := slices.Clone(b)
 		bad[i/8] ^= 1 << (i % 8)
-		copied := &Trusted{id: f.id, roots: f.roots, writers: maps.Clone(f.writers)}
+		copied := copyOf(f)
 		verdict := s.deliver(copied, bad, MainWriter)
 		if got := copied.Bytes(); !bytes.Equal(got, before) && !bytes.Equal(got, after) {
 			return fmt.Sprintf("bit %d: %s, and the state is another", i, verdict)
@@ -382,7 +390,7 @@ func (s *stage) flip(f *Trusted, b []byte) string {
 }
 
 // verdict puts what a call returned into words.
-func (s *stage) verdict(acc Accepted, err error, f *Trusted) string {
+func (s *stage) verdict(acc Accepted, err error, f *Trusted, writer string) string {
 	var needs []string
 	if acc.Needs.Root > 0 {
 		needs = append(needs, fmt.Sprint(", needs root ", acc.Needs.Root))
@@ -393,5 +401,11 @@ func (s *stage) verdict(acc Accepted, err error, f *Trusted) string {
 	if acc.Needs.Range {
 		needs = append(needs, fmt.Sprint(", needs range ", acc.Needs.Size))
 	}
-	return outcome(acc, err, f) + strings.Join(needs, "")
+	if acc.Needs.Grant > 0 {
+		needs = append(needs, fmt.Sprint(", needs grant ", acc.Needs.Grant-1))
+	}
+	if acc.Needs.Targets != [32]byte{} {
+		needs = append(needs, ", needs targets")
+	}
+	return outcome(acc, err, f, writer) + strings.Join(needs, "")
 }

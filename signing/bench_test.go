@@ -15,11 +15,49 @@ func BenchmarkUpdateHead(b *testing.B) {
 	}
 	signLog(b, l, testTime)
 	state, u := f.Bytes(), updateFor(b, l, 100_000)
+	for b.Loop() {
+		c := copyOf(f)
+		if _, err := c.UpdateHead(MainWriter, u, testTime); err != nil {
+			b.Fatal(err)
+		}
+	}
 	b.ReportMetric(float64(len(u.Bytes())), "update-bytes")
 	b.ReportMetric(float64(len(state)), "state-bytes")
+}
+
+// BenchmarkNextRoot verifies a root document that two sets of keys have signed.
+func BenchmarkNextRoot(b *testing.B) {
+	first := organisation(b)
+	second, err := first.Edit(everything(b))
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := second.Sign(seedKey(41)); err != nil {
+		b.Fatal(err)
+	}
+	for _, k := range []byte{47, 48} {
+		if err := second.Sign(seedKey(k)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := second.Sign(p256(b, 43)); err != nil {
+		b.Fatal(err)
+	}
+	raw := second.Bytes()
 	for b.Loop() {
-		c := &Trusted{id: f.id, roots: f.roots, writers: map[string]*followed{MainWriter: f.writers[MainWriter]}}
-		if _, err := c.UpdateHead(MainWriter, u, testTime); err != nil {
+		if _, err := first.Next(raw); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(len(raw)), "root-bytes")
+}
+
+// BenchmarkParseTrusted reads and verifies the state of a follower of two writers.
+func BenchmarkParseTrusted(b *testing.B) {
+	f, _, _ := delegatedFollower(b)
+	state := f.Bytes()
+	for b.Loop() {
+		if _, err := ParseTrusted(state); err != nil {
 			b.Fatal(err)
 		}
 	}

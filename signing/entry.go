@@ -6,26 +6,42 @@ import (
 	"handful/manifest/bencode"
 )
 
+const kindGrant = "grant"
+
 // pointers are what an entry says about documents: the only keys of an entry that
 // trust depends on. What else an entry says is package manifest's.
 type pointers struct {
-	root int64 // newest root version that its writer knew; 0: not said
+	root  int64 // newest root version that its writer knew; 0: not said
+	grant int64 // index + 1 of the newest grant of the main writer; 0: not said
+
+	// Of an entry of kind grant: the SHA-256 and the version of a targets document.
+	hash    [32]byte
+	version int64 // 0: the entry is no grant, or one that cannot be read
 }
 
-// readPointers reads the keys y and ^ of an entry, and checks that the whole of it is
-// a dictionary in the one spelling of bencode.
+// readPointers reads the keys y, ^, h and v of an entry, and checks that the whole of
+// it is a dictionary in the one spelling of bencode. The members h and v of other kinds
+// than grant may be anything.
 func readPointers(entry []byte) (p pointers, err error) {
 	kind := ""
+	var h, v []byte
 	r := bencode.NewReader(entry)
 	r.Dict(func(key string) {
 		switch key {
 		case "y":
 			kind = r.String()
+		case "h":
+			h = r.Skip()
+		case "v":
+			v = r.Skip()
 		case "^":
 			r.Dict(func(key string) {
-				if key == "p" {
+				switch key {
+				case "g":
+					p.grant = r.Int()
+				case "p":
 					p.root = r.Int()
-				} else {
+				default:
 					r.Skip()
 				}
 			})
@@ -39,8 +55,34 @@ func readPointers(entry []byte) (p pointers, err error) {
 	if kind == "" {
 		return pointers{}, fmt.Errorf("entry: %w: no kind (y)", ErrMalformed)
 	}
-	if p.root < 0 || p.root >= maxExact {
-		return pointers{}, fmt.Errorf("entry: %w: root version %d", ErrMalformed, p.root)
+	if p.root < 0 || p.root >= maxExact || p.grant < 0 || p.grant >= maxExact {
+		return pointers{}, fmt.Errorf("entry: %w: root version %d, grant %d", ErrMalformed, p.root, p.grant)
+	}
+	if kind != kindGrant {
+		return p, nil
+	}
+	rh, rv := bencode.NewReader(h), bencode.NewReader(v)
+	rh.Fixed(p.hash[:])
+	p.version = readPositive(rv)
+	if rh.End() != nil || rv.End() != nil {
+		return pointers{}, fmt.Errorf("entry: %w: a grant has the SHA-256 (h) and the version (v) of a targets document", ErrMalformed)
 	}
 	return p, nil
+}
+
+// GrantEntry makes the entry by which the main writer puts a targets document into
+// force. unixMilli is its time, root the version of the newest root document, newest
+// the index of the grant before it, or -1.
+//
+//	d 1:^ d 1:g i<newest+1>e 1:p i<root>e e 1:h 32:<SHA-256> 1:t i<unixMilli>e 1:v i<version>e 1:y 5:grant e
+func GrantEntry(t *Targets, unixMilli, root, newest int64) []byte {
+	at := []pair{{"p", bencode.AppendInt(nil, root)}}
+	if newest >= 0 {
+		at = append(at, pair{"g", bencode.AppendInt(nil, newest+1)})
+	}
+	hash := t.Hash()
+	return appendDict(nil, []pair{
+		{"^", appendDict(nil, at)}, {"h", bencode.AppendString(nil, hash[:])}, {"t", bencode.AppendInt(nil, unixMilli)},
+		{"v", bencode.AppendInt(nil, t.version)}, {"y", bencode.AppendString(nil, kindGrant)},
+	})
 }

@@ -33,6 +33,12 @@ var (
 	// ErrFork: the writer signed two trees of which neither continues the other. See
 	// [ForkError].
 	ErrFork = errors.New("the writer signed two histories")
+	// ErrWithdrawn: of a history that a root document or targets document has taken back.
+	// Who sent it may simply not know yet.
+	ErrWithdrawn = errors.New("of a history that was withdrawn")
+	// ErrNotGranted: a targets document that the newest grant of the main writer does not
+	// name: an older one, or one that is not in force yet.
+	ErrNotGranted = errors.New("not what the main writer granted")
 	// ErrUnsupported: correct, but of a kind that this version cannot honour.
 	ErrUnsupported = errors.New("not supported by this version")
 	// ErrWitness: fewer witnesses have cosigned a head than the root demands.

@@ -63,30 +63,35 @@ func readFork(r *bencode.Reader) (f Fork) {
 	return f
 }
 
-// VerifyFork checks a proof against the keys of the root document: it needs nothing
-// else, and no trust in who brought it.
+// VerifyFork checks a proof of a fork of the main writer against the keys of the root
+// document: it needs nothing else, and no trust in who brought it. See [Evidence] for
+// other writers, and for heads that were signed under several documents.
 func (r *Root) VerifyFork(writer string, f Fork) error {
-	a, err := r.OpenHead(writer, f.A)
-	if err != nil {
-		return fmt.Errorf("fork: first %w", err)
+	_, _, err := verifyFork(f, func(raw []byte) (Head, error) { return r.OpenHead(writer, raw) })
+	return err
+}
+
+// verifyFork checks a proof; open verifies its heads.
+func verifyFork(f Fork, open func([]byte) (Head, error)) (a, b Head, err error) {
+	if a, err = open(f.A); err != nil {
+		return a, b, fmt.Errorf("fork: first %w", err)
 	}
-	b, err := r.OpenHead(writer, f.B)
-	if err != nil {
-		return fmt.Errorf("fork: second %w", err)
+	if b, err = open(f.B); err != nil {
+		return a, b, fmt.Errorf("fork: second %w", err)
 	}
 	if a.Size == b.Size {
 		if a.Root == b.Root || len(f.Seen)+len(f.Rest) > 0 {
-			return fmt.Errorf("fork: %w: both heads are over the same tree", ErrBogus)
+			return a, b, fmt.Errorf("fork: %w: both heads are over the same tree", ErrBogus)
 		}
-		return nil
+		return a, b, nil
 	}
 	seen, ok := nodesOf(0, a.Size, f.Seen)
 	rest, ok2 := nodesOf(a.Size, b.Size, f.Rest)
 	if !ok || !ok2 || a.Size > b.Size {
-		return fmt.Errorf("fork: %w: ranges that do not fit the sizes %d and %d", ErrMalformed, a.Size, b.Size)
+		return a, b, fmt.Errorf("fork: %w: ranges that do not fit the sizes %d and %d", ErrMalformed, a.Size, b.Size)
 	}
 	if rootOf(slices.Concat(seen, rest)) != b.Root || rootOf(seen) == a.Root {
-		return fmt.Errorf("fork: %w: the heads do not contradict each other", ErrBogus)
+		return a, b, fmt.Errorf("fork: %w: the heads do not contradict each other", ErrBogus)
 	}
-	return nil
+	return a, b, nil
 }

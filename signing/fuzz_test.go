@@ -196,8 +196,9 @@ func FuzzReadPointers(f *testing.F) {
 		f.Add(e)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if p, err := readPointers(b); err == nil && (p.root < 0 || p.root >= maxExact) {
-			t.Fatalf("root version %d", p.root)
+		p, err := readPointers(b)
+		if err == nil && (p.root < 0 || p.root >= maxExact || p.grant < 0 || p.grant >= maxExact || p.version < 0 || p.version >= maxExact) {
+			t.Fatalf("%+v", p)
 		}
 	})
 }

@@ -47,6 +47,7 @@ type headLine struct {
 	hash uint32
 	time int64 // Unix seconds; -1 when the line is no timestamped cosignature by its length
 	sig  []byte
+	text string // the line itself
 }
 
 // Origin returns the first line of the heads of a writer.
@@ -94,7 +95,7 @@ func parseHead(raw []byte) (Head, error) {
 			return Head{}, malformed("two signature lines by one key")
 		}
 		h.lines = append(h.lines, line)
-		fmt.Fprintf(again, "— %s %s\n", s.Name, s.Base64)
+		again.WriteString(line.text)
 	}
 	if !bytes.Equal(again.Bytes(), raw) {
 		return Head{}, malformed("not in the one spelling of a checkpoint")
@@ -136,7 +137,7 @@ func parseLine(s note.Signature) (headLine, error) {
 	if err != nil || base64.StdEncoding.EncodeToString(b) != s.Base64 || len(b) < 5 {
 		return headLine{}, malformed("the signature line of %.60q is not in the one spelling of base64", s.Name)
 	}
-	l := headLine{name: s.Name, hash: s.Hash, time: -1}
+	l := headLine{name: s.Name, hash: s.Hash, time: -1, text: "— " + s.Name + " " + s.Base64 + "\n"}
 	if len(b) == 4+8+ed25519.SignatureSize {
 		if t := binary.BigEndian.Uint64(b[4:12]); t < maxExact {
 			l.time, l.sig = int64(t), b[12:]
@@ -181,6 +182,67 @@ func SignHead(id ID, writer string, size int64, root [32]byte, key crypto.Signer
 	return raw, nil
 }
 
+// CosignHead adds a signature line to a head, at the time now: of a further key of its
+// writer, whose name is then the head's origin, or of a witness. It signs whatever it is
+// given: a witness first sees to it that the head continues what it signed before.
+func CosignHead(raw []byte, name string, key crypto.Signer, now time.Time) ([]byte, error) {
+	public, ok := key.Public().(ed25519.PublicKey)
+	if !ok {
+		return nil, fmt.Errorf("cosign head: an Ed25519 key is expected, not %T", key.Public())
+	}
+	h, err := ParseHead(raw)
+	if err != nil {
+		return nil, fmt.Errorf("cosign: %w", err)
+	}
+	if !validKeyName(name) || now.Unix() < 0 {
+		return nil, fmt.Errorf("cosign head: name %.100q or time %s is impossible", name, now)
+	}
+	line, err := cosign(h.Text(), name, public, key, now.Unix())
+	if err != nil {
+		return nil, err
+	}
+	return JoinHeads(raw, []byte(h.Text()+"\n"+line))
+}
+
+// JoinHeads brings together the signature lines of two heads over the same tree, so that
+// those of several machines or witnesses make the threshold. Of two lines by one key the
+// newer stays.
+func JoinHeads(a, b []byte) ([]byte, error) {
+	x, err := ParseHead(a)
+	if err != nil {
+		return nil, err
+	}
+	y, err := ParseHead(b)
+	if err != nil {
+		return nil, err
+	}
+	if x.Text() != y.Text() {
+		return nil, fmt.Errorf("join heads: %w: they are over different trees, of %d and of %d entries", ErrBogus, x.Size, y.Size)
+	}
+	out := x.Text() + "\n"
+	at := func(lines []headLine, l headLine) int {
+		return slices.IndexFunc(lines, func(o headLine) bool { return o.name == l.name && o.hash == l.hash })
+	}
+	for _, l := range x.lines {
+		if i := at(y.lines, l); i >= 0 && y.lines[i].time > l.time {
+			l = y.lines[i]
+		}
+		out += l.text
+	}
+	for _, l := range y.lines {
+		if at(x.lines, l) < 0 {
+			out += l.text
+		}
+	}
+	if _, err := ParseHead([]byte(out)); err != nil {
+		return nil, fmt.Errorf("join heads: %w", err)
+	}
+	return []byte(out), nil
+}
+
+// validKeyName reports whether C2SP's signed-note allows the name of a key.
+func validKeyName(name string) bool { return printable(name, 255) && !strings.ContainsAny(name, " +") }
+
 func cosign(text, name string, public ed25519.PublicKey, key crypto.Signer, unix int64) (string, error) {
 	var noRand io.Reader // Ed25519 is deterministic
 	sig, err := key.Sign(noRand, cosignMessage(text, unix), crypto.Hash(0))
@@ -193,14 +255,27 @@ func cosign(text, name string, public ed25519.PublicKey, key crypto.Signer, unix
 	return "— " + name + " " + base64.StdEncoding.EncodeToString(b) + "\n", nil
 }
 
-// OpenHead reads and verifies a head of a writer: its origin, the threshold of the
-// writer's role, the quorum of witnesses. Time and place in the log are the
-// follower's business.
+// OpenHead reads and verifies a head of a writer that the root names: its origin, the
+// threshold of the writer's role, the quorum of witnesses. Time and place in the log are
+// the follower's business.
 func (r *Root) OpenHead(writer string, raw []byte) (Head, error) {
 	role, err := r.WriterRole(writer)
 	if err != nil {
 		return Head{}, fmt.Errorf("head: %w", err)
 	}
+	return r.openHead(role, writer, raw)
+}
+
+// OpenDelegated is OpenHead for a writer that a targets document grants.
+func (r *Root) OpenDelegated(t *Targets, writer string, raw []byte) (Head, error) {
+	w, err := t.Writer(writer)
+	if err != nil {
+		return Head{}, fmt.Errorf("head: %w", err)
+	}
+	return r.openHead(w.Role, writer, raw)
+}
+
+func (r *Root) openHead(role Role, writer string, raw []byte) (Head, error) {
 	h, err := ParseHead(raw)
 	if err != nil {
 		return Head{}, err
@@ -222,7 +297,7 @@ func (r *Root) OpenHead(writer string, raw []byte) (Head, error) {
 	if err != nil {
 		return Head{}, err
 	}
-	if len(times) < role.Threshold {
+	if role.Threshold < 1 || len(times) < role.Threshold {
 		return Head{}, fmt.Errorf("head: %w: %d of %d needed signatures verify", ErrForged, len(times), role.Threshold)
 	}
 	h.Time = time.Unix(times[role.Threshold-1], 0).UTC()
@@ -272,6 +347,15 @@ func NewWitness(name string, public ed25519.PublicKey) Witness { return Witness{
 // String returns the C2SP verifier key of the witness.
 func (w Witness) String() string {
 	return fmt.Sprintf("%s+%08x+%s", w.name, keyHash(w.name, w.public), base64.StdEncoding.EncodeToString(append([]byte{cosignatureV1}, w.public...)))
+}
+
+// ParseWitness reads a C2SP verifier key of a witness: name+hash+base64(0x04 ‖ key).
+func ParseWitness(s string) (Witness, error) {
+	w, known, err := parseWitness(s)
+	if err == nil && !known {
+		err = fmt.Errorf("verifier key %.100q: %w: it is not of type 0x04, which cosigns", s, ErrUnsupported)
+	}
+	return w, err
 }
 
 // parseWitness reads a C2SP verifier key, name+hash+base64(0x04 ‖ key). known is

@@ -5,6 +5,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -116,5 +117,72 @@ func TestLogGuards(t *testing.T) {
 	}
 	if _, err := empty.Append([]byte("no bencode")); !errors.Is(err, ErrMalformed) {
 		t.Errorf("appends anything: %v", err)
+	}
+}
+
+// TestJoinHeads brings the lines of machines and a witness together, until both the
+// threshold and the quorum are met.
+func TestJoinHeads(t *testing.T) {
+	p := testParams()
+	p.Timestamp = oneKey(seedKey(31), seedKey(32), seedKey(33))
+	p.Timestamp.Threshold = 2
+	p.Witnesses, p.Quorum = []Witness{NewWitness("example.org/w", public(seedKey(5)))}, 1
+	root := newRoot(t, p, rootKey)
+	origin := Origin(root.ID(), MainWriter)
+	sign := func(k byte, seconds int64) []byte {
+		raw, err := SignHead(root.ID(), MainWriter, 1, [32]byte{1}, seedKey(k), time.Unix(seconds, 0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return raw
+	}
+	one, two := sign(31, 100), sign(32, 200)
+	both, err := JoinHeads(one, two)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := root.OpenHead(MainWriter, both); !errors.Is(err, ErrWitness) {
+		t.Errorf("without a witness: %v", err)
+	}
+	seen, err := CosignHead(both, "example.org/w", seedKey(5), time.Unix(150, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h, err := root.OpenHead(MainWriter, seen); err != nil || h.Time.Unix() != 100 {
+		t.Errorf("signed at %d: %v", h.Time.Unix(), err)
+	}
+	newer, err := JoinHeads(seen, sign(31, 300))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h, err := root.OpenHead(MainWriter, newer); err != nil || h.Time.Unix() != 200 {
+		t.Errorf("with a newer line signed at %d: %v", h.Time.Unix(), err)
+	}
+	again, err := JoinHeads(newer, seen)
+	if err != nil || string(again) != string(newer) {
+		t.Errorf("the older line comes back: %v", err)
+	}
+	if third, err := CosignHead(newer, origin, seedKey(33), time.Unix(400, 0)); err != nil || strings.Count(string(third), "— ") != 4 {
+		t.Errorf("a third machine: %v\n%s", err, third)
+	}
+	other, err := SignHead(root.ID(), MainWriter, 2, [32]byte{1}, seedKey(31), time.Unix(1, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := JoinHeads(one, other); !errors.Is(err, ErrBogus) {
+		t.Errorf("heads over two trees: %v", err)
+	}
+	for _, name := range []string{"", "a b", "a+b", "a\nb"} {
+		if _, err := CosignHead(one, name, seedKey(5), time.Unix(1, 0)); err == nil {
+			t.Errorf("a witness called %q", name)
+		}
+	}
+	for i := range MaxHeadLines - 1 {
+		if one, err = CosignHead(one, fmt.Sprint("w", i), seedKey(5), time.Unix(1, 0)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := CosignHead(one, "last", seedKey(5), time.Unix(1, 0)); !errors.Is(err, ErrMalformed) {
+		t.Errorf("more lines than a head may have: %v", err)
 	}
 }

@@ -1,6 +1,7 @@
 package signing
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
@@ -18,13 +19,29 @@ type Key struct {
 	ecdsa   *ecdsa.PublicKey
 }
 
-// NewKey returns the Key of an Ed25519 public key, with its usual TUF key id.
-func NewKey(public ed25519.PublicKey) (Key, error) {
-	if len(public) != ed25519.PublicKeySize {
-		return Key{}, fmt.Errorf("an Ed25519 public key has %d bytes, not %d", ed25519.PublicKeySize, len(public))
+// NewKey returns the Key of an ed25519.PublicKey, or of an *ecdsa.PublicKey on P-256,
+// with its usual TUF key id.
+func NewKey(public crypto.PublicKey) (Key, error) {
+	var k Key
+	switch p := public.(type) {
+	case ed25519.PublicKey:
+		if len(p) != ed25519.PublicKeySize {
+			return Key{}, fmt.Errorf("an Ed25519 public key has %d bytes, not %d", ed25519.PublicKeySize, len(p))
+		}
+		k.ed25519 = p
+	case *ecdsa.PublicKey:
+		if p == nil || p.Curve != elliptic.P256() {
+			return Key{}, fmt.Errorf("an ECDSA public key must be on the curve P-256")
+		}
+		k.ecdsa = p
+	default:
+		return Key{}, fmt.Errorf("an Ed25519 key, or an ECDSA key on P-256, is expected, not %s", kindOf(public))
 	}
-	k := Key{ed25519: public}
-	b, err := canonical(k.document())
+	doc, err := k.document()
+	if err != nil {
+		return Key{}, err
+	}
+	b, err := canonical(doc)
 	if err != nil {
 		return Key{}, fmt.Errorf("key id: %w", err)
 	}
@@ -38,6 +55,21 @@ func (k Key) ID() string { return k.id }
 
 // Ed25519 returns the public key, or nil when the key is of another kind.
 func (k Key) Ed25519() ed25519.PublicKey { return k.ed25519 }
+
+// Public returns the public key, an ed25519.PublicKey or an *ecdsa.PublicKey; nil of
+// the zero Key.
+func (k Key) Public() crypto.PublicKey {
+	switch {
+	case k.ed25519 != nil:
+		return k.ed25519
+	case k.ecdsa != nil:
+		return k.ecdsa
+	}
+	return nil
+}
+
+// String names the key for people: its kind and the first 16 digits of its key id.
+func (k Key) String() string { return kindOf(k.Public()) + " key " + k.id[:min(16, len(k.id))] }
 
 // Equal reports whether two keys are the same, whatever their key ids are.
 func (k Key) Equal(other Key) bool {
@@ -55,14 +87,27 @@ func (k Key) verify(message, sig []byte) bool {
 	return k.ecdsa != nil && ecdsa.VerifyASN1(k.ecdsa, sum[:], sig)
 }
 
-// document returns the key as TUF writes it. Only Ed25519 keys are written here.
-func (k Key) document() map[string]any {
-	return map[string]any{
-		"keytype": "ed25519",
-		"keyval":  map[string]any{"public": hex.EncodeToString(k.ed25519)},
-		"scheme":  "ed25519",
+// document returns the key as TUF writes it.
+func (k Key) document() (map[string]any, error) {
+	if k.ed25519 != nil {
+		return map[string]any{
+			"keytype": "ed25519",
+			"keyval":  map[string]any{"public": hex.EncodeToString(k.ed25519)},
+			"scheme":  "ed25519",
+		}, nil
 	}
+	der, err := x509.MarshalPKIXPublicKey(k.ecdsa)
+	if err != nil {
+		return nil, fmt.Errorf("encode ECDSA key: %w", err)
+	}
+	return map[string]any{
+		"keytype": "ecdsa",
+		"keyval":  map[string]any{"public": string(pem.EncodeToMemory(&pem.Block{Type: pemPublic, Bytes: der}))},
+		"scheme":  "ecdsa-sha2-nistp256",
+	}, nil
 }
+
+const pemPublic = "PUBLIC KEY" // RFC 7468, section 13
 
 // parseKey reads a key of a document. known is false for kinds that this package
 // cannot check: such a key never counts, but does not spoil the document.
@@ -106,7 +151,7 @@ func parseKey(id string, o object) (k Key, known bool, err error) {
 
 func parseP256(text string) (*ecdsa.PublicKey, error) {
 	block, _ := pem.Decode([]byte(text))
-	if block == nil || block.Type != "PUBLIC KEY" {
+	if block == nil || block.Type != pemPublic {
 		return nil, malformed("an ECDSA key is a PEM block PUBLIC KEY")
 	}
 	public, err := x509.ParsePKIXPublicKey(block.Bytes)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 )
@@ -32,52 +33,33 @@ var roleNames = []string{RoleRoot, RoleSnapshot, RoleTargets, RoleTimestamp}
 type Role struct {
 	Keys      []Key
 	Threshold int
+
+	unusable int // keys that are missing or of another kind than can be checked
 }
 
-// Root is a channel's root document, N.root.json of TUF: who may sign what. It is
-// immutable but for [Root.Sign] and [Root.AddSignature], and safe for concurrent use
-// when those are not called.
-type Root struct {
-	id         ID // zero when it is not known yet: a later version that was only parsed
-	raw        []byte
-	signed     object
-	payload    []byte
-	signatures []signature
+// has reports whether a key is one of the role's, whatever its key id.
+func (r Role) has(k Key) bool { return slices.ContainsFunc(r.Keys, k.Equal) }
 
-	version   int64
-	expires   time.Time
+// Root is a channel's root document, N.root.json of TUF: who may sign what. It is
+// immutable but for [Root.Sign], [Root.AddSignature] and [Root.Attach], and safe for
+// concurrent use when those are not called.
+type Root struct {
+	document
+	id ID // zero when it is not known yet: a later version that was only parsed
+
 	roles     map[string]Role
-	keys      map[string]Key // by key id; unknown kinds are absent
 	title     string
 	dht       ed25519.PublicKey
 	maxAge    map[string]time.Duration
 	witnesses []Witness
 	quorum    int // cosignatures of witnesses that a head needs
 	private   bool
-	base      bool // has a field that resets a writer's log
-}
-
-type signature struct {
-	keyID string
-	sig   []byte
+	base      map[string]Base
 }
 
 // ID returns the channel's id, or the zero ID for a later version that has been
 // parsed but not verified.
 func (r *Root) ID() ID { return r.id }
-
-// Bytes returns the document as it is stored and sent. The caller must not change it.
-func (r *Root) Bytes() []byte { return r.raw }
-
-// Payload returns the exact bytes that root keys sign: the canonical JSON of the
-// signed part. The caller must not change them.
-func (r *Root) Payload() []byte { return r.payload }
-
-// Version counts from 1.
-func (r *Root) Version() int64 { return r.version }
-
-// Expires is when new heads stop being confirmed by this document.
-func (r *Root) Expires() time.Time { return r.expires }
 
 // Title is what the channel calls itself, printable, perhaps empty.
 func (r *Root) Title() string { return r.title }
@@ -92,14 +74,20 @@ func (r *Root) Private() bool { return r.private }
 // 0: no age is late.
 func (r *Root) MaxAge(writer string) time.Duration { return r.maxAge[writer] }
 
+// Witnesses returns who may cosign heads, and how many of them must.
+func (r *Root) Witnesses() (known []Witness, quorum int) { return slices.Clone(r.witnesses), r.quorum }
+
+// Bases returns the trees that the document takes writers back to, by writer.
+func (r *Root) Bases() map[string]Base { return maps.Clone(r.base) }
+
 // Role returns one of the four roles of TUF, by its name.
 func (r *Root) Role(name string) Role {
 	role := r.roles[name]
 	return Role{Keys: slices.Clone(role.Keys), Threshold: role.Threshold}
 }
 
-// WriterRole returns who signs the heads of a writer, or [ErrUnknownWriter]. Writers that targets.json
-// grants are not known to a root.
+// WriterRole returns who signs the heads of a writer, or [ErrUnknownWriter]. Writers
+// that a targets document grants are not known to a root: see [Targets.Writer].
 func (r *Root) WriterRole(writer string) (Role, error) {
 	if writer != MainWriter {
 		return Role{}, fmt.Errorf("%w %.40q", ErrUnknownWriter, writer)
@@ -155,28 +143,8 @@ func (r *Root) Next(raw []byte) (*Root, error) {
 	if err := next.verifiedBy(next.roles[RoleRoot]); err != nil {
 		return nil, err
 	}
-	if next.base {
-		return nil, fmt.Errorf("root document of version %d: %w: it resets a writer's log (base)", next.version, ErrUnsupported)
-	}
 	next.id = r.id
 	return next, nil
-}
-
-// verifiedBy checks that enough distinct keys of role signed the document. Signatures
-// of others, and of kinds that are not known, do not count and do no harm.
-func (r *Root) verifiedBy(role Role) error {
-	var counted []Key
-	for _, s := range r.signatures {
-		for _, k := range role.Keys {
-			if k.id == s.keyID && !slices.ContainsFunc(counted, k.Equal) && k.verify(r.payload, s.sig) {
-				counted = append(counted, k)
-			}
-		}
-	}
-	if len(counted) < role.Threshold {
-		return fmt.Errorf("root document of version %d: %w: %d of %d needed signatures verify", r.version, ErrForged, len(counted), role.Threshold)
-	}
-	return nil
 }
 
 // sameSigned reports whether two documents say the same, whoever signed them.

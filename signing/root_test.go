@@ -130,24 +130,6 @@ func TestRootChain(t *testing.T) {
 	}
 }
 
-// TestRootWithBase is refused as long as nothing here can honour it.
-func TestRootWithBase(t *testing.T) {
-	p := testParams()
-	p.Version = 2
-	text := string(newRoot(t, p).Bytes())
-	text = strings.Replace(text, `"x-handful":{`, `"x-handful":{"base":{"m":{"root":"47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=","size":"0"}},`, 1)
-	r, err := ParseRoot([]byte(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := r.Sign(rootKey); err != nil {
-		t.Fatal(err)
-	}
-	if err := follower(t, testRoot(t)).UpdateRoot(r.Bytes()); !errors.Is(err, ErrUnsupported) {
-		t.Errorf("a root that resets a log: %v", err)
-	}
-}
-
 // TestRootWithOtherKeys has an ECDSA key that counts, and one of an unknown kind that
 // does not.
 func TestRootWithOtherKeys(t *testing.T) {
@@ -195,7 +177,7 @@ func TestNewRootRefuses(t *testing.T) {
 		"no root key":        func(p *RootParams) { p.Root.Keys = nil },
 		"threshold too high": func(p *RootParams) { p.Timestamp.Threshold = 2 },
 		"key twice":          func(p *RootParams) { p.Targets = oneKey(onlineKey, onlineKey) },
-		"short key":          func(p *RootParams) { p.Root.Keys[0] = p.Root.Keys[0][:31] },
+		"short key":          func(p *RootParams) { p.Root.Keys[0] = public(rootKey)[:31] },
 		"short DHT key":      func(p *RootParams) { p.DHT = p.DHT[:31] },
 		"title that beeps":   func(p *RootParams) { p.Title = "a\ab" },
 		"title too long":     func(p *RootParams) { p.Title = strings.Repeat("x", maxTitle+1) },

@@ -4,10 +4,8 @@ import (
 	"crypto"
 	"crypto/ed25519"
 	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"io"
 	"slices"
 	"strconv"
 	"time"
@@ -15,8 +13,8 @@ import (
 
 // RoleParams is a role of a new root document.
 type RoleParams struct {
-	Keys      []ed25519.PublicKey
-	Threshold int // 0 means all of Keys
+	Keys      []crypto.PublicKey // ed25519.PublicKey or *ecdsa.PublicKey on P-256; heads need Ed25519
+	Threshold int                // 0 means all of Keys
 }
 
 // RootParams is what a new root document says.
@@ -31,8 +29,9 @@ type RootParams struct {
 	DHT       ed25519.PublicKey
 	MaxAge    map[string]time.Duration // by writer, whole seconds
 	Private   bool
-	Witnesses []Witness // who may cosign heads
-	Quorum    int       // how many of them must
+	Witnesses []Witness       // who may cosign heads
+	Quorum    int             // how many of them must
+	Base      map[string]Base // of the main writer; a new channel has none
 }
 
 // NewRoot makes a root document without signatures. What it says does not change any
@@ -43,44 +42,29 @@ func NewRoot(p RootParams) (*Root, error) {
 	}
 	keys, roles := map[string]any{}, map[string]any{}
 	for name, role := range map[string]RoleParams{RoleRoot: p.Root, RoleTargets: p.Targets, RoleTimestamp: p.Timestamp, RoleSnapshot: p.Snapshot} {
-		ids, err := roleKeys(role, keys)
+		table, err := tableOf(role, keys)
 		if err != nil {
 			return nil, fmt.Errorf("new root: role %s: %w", name, err)
 		}
-		threshold := role.Threshold
-		if threshold == 0 {
-			threshold = len(ids)
+		if name == RoleTimestamp && slices.ContainsFunc(role.Keys, notEd25519) {
+			return nil, fmt.Errorf("new root: role %s: heads are signed by Ed25519 keys alone", name)
 		}
-		roles[name] = map[string]any{"keyids": ids, "threshold": number(int64(threshold))}
+		roles[name] = table
 	}
 	x, err := handfulField(p)
 	if err != nil {
 		return nil, fmt.Errorf("new root: %w", err)
 	}
-	r := &Root{signed: object{
+	r := &Root{document: document{kind: "root", signed: object{
 		"_type": "root", "consistent_snapshot": true, "expires": p.Expires.UTC().Format(timeFormat),
 		"keys": keys, "roles": roles, "spec_version": specVersion, "version": number(max(p.Version, 1)), "x-handful": x,
-	}}
-	return r, r.print()
+	}}}
+	return r, r.reprint()
 }
 
-func roleKeys(role RoleParams, keys map[string]any) ([]any, error) {
-	var ids []any
-	for _, public := range role.Keys {
-		k, err := NewKey(public)
-		if err != nil {
-			return nil, err
-		}
-		if slices.Contains(ids, any(k.id)) {
-			return nil, fmt.Errorf("key %s stands there twice", k.id)
-		}
-		ids = append(ids, k.id)
-		keys[k.id] = k.document()
-	}
-	if len(ids) == 0 || role.Threshold < 0 || role.Threshold > len(ids) {
-		return nil, fmt.Errorf("a threshold of %d with %d keys", role.Threshold, len(ids))
-	}
-	return ids, nil
+func notEd25519(public crypto.PublicKey) bool {
+	_, ok := public.(ed25519.PublicKey)
+	return !ok
 }
 
 func handfulField(p RootParams) (map[string]any, error) {
@@ -114,69 +98,47 @@ func handfulField(p RootParams) (map[string]any, error) {
 		}
 		x["max_age"] = ages
 	}
+	if len(p.Base) > 0 {
+		x["base"] = basesDocument(p.Base)
+	}
 	return x, nil
 }
 
-// print spells the document out and reads it back, so that nothing is ever made that
+// reprint spells the document out and reads it back, so that nothing is ever made that
 // would not be accepted.
-func (r *Root) print() error {
-	sigs := []any{}
-	for _, s := range r.signatures {
-		sigs = append(sigs, map[string]any{"keyid": s.keyID, "sig": hex.EncodeToString(s.sig)})
-	}
-	raw, err := printDocument(map[string]any{"signatures": sigs, "signed": map[string]any(r.signed)})
+func (r *Root) reprint() error {
+	raw, err := r.print()
 	if err != nil {
-		return fmt.Errorf("print root document: %w", err)
+		return err
 	}
 	again, err := ParseRoot(raw)
 	if err != nil {
 		return err
 	}
-	if r.id != (ID{}) {
+	if !r.id.IsZero() {
 		again.id = r.id
 	}
 	*r = *again
 	return nil
 }
 
-// Sign adds the signature of a root key, Ed25519.
+// Sign adds the signature of a root key: Ed25519, or ECDSA on P-256.
 func (r *Root) Sign(key crypto.Signer) error {
-	public, ok := key.Public().(ed25519.PublicKey)
-	if !ok {
-		return fmt.Errorf("sign root: an Ed25519 key is expected, not %T", key.Public())
-	}
-	var noRand io.Reader // Ed25519 is deterministic
-	sig, err := key.Sign(noRand, r.payload, crypto.Hash(0))
+	k, sig, err := r.sign(key)
 	if err != nil {
-		return fmt.Errorf("sign root: %w", err)
+		return err
 	}
-	return r.AddSignature(public, sig)
+	return r.AddSignature(k, sig)
 }
 
 // AddSignature adds a signature over [Root.Payload] that was made elsewhere, once it
-// verifies. An earlier one by the same key is replaced.
-func (r *Root) AddSignature(public ed25519.PublicKey, sig []byte) error {
-	if !ed25519.Verify(public, r.payload, sig) {
-		return fmt.Errorf("add signature to root: %w: it does not verify", ErrForged)
+// verifies: 64 bytes of Ed25519, or ECDSA in DER. An earlier one by the same key is
+// replaced. A key of the version before signs too, although this one does not name it.
+func (r *Root) AddSignature(k Key, sig []byte) error {
+	if err := r.add(k, sig); err != nil {
+		return err
 	}
-	var id string
-	for keyID, k := range r.keys {
-		if k.ed25519.Equal(public) {
-			id = keyID
-		}
-	}
-	if id == "" {
-		// A key of the version before signs too, although this one does not name it.
-		k, err := NewKey(public)
-		if err != nil {
-			return err
-		}
-		id = k.id
-	}
-	r.signatures = slices.DeleteFunc(r.signatures, func(s signature) bool { return s.keyID == id })
-	r.signatures = append(r.signatures, signature{id, slices.Clone(sig)})
-	slices.SortFunc(r.signatures, func(a, b signature) int { return slices.Compare([]byte(a.keyID), []byte(b.keyID)) })
-	return r.print()
+	return r.reprint()
 }
 
 func number(n int64) json.Number { return json.Number(strconv.FormatInt(n, 10)) }

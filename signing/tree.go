@@ -115,8 +115,10 @@ func slice(nodes []node, a, b int64) ([]node, bool) {
 }
 
 // rootOf returns the root hash over nodes that begin at leaf 0.
-func rootOf(nodes []node) [32]byte {
-	c := compact(0, nodes)
+func rootOf(nodes []node) [32]byte { return fold(compact(0, nodes)) }
+
+// fold returns the root hash over a compact range.
+func fold(c []node) [32]byte {
 	if len(c) == 0 {
 		return sha256.Sum256(nil)
 	}

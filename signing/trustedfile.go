@@ -1,33 +1,53 @@
 package signing
 
-import (
-	"fmt"
-	"slices"
-
-	"handful/manifest/bencode"
-)
+import "handful/manifest/bencode"
 
 const (
 	stateVersion = 1
 	// MaxState is the largest state of one channel in bytes.
-	MaxState = 32 << 20
-	maxRoots = MaxState / 2 // bytes of root documents in a state
+	MaxState    = 128 << 20
+	maxRoots    = 16 << 20 // bytes of root documents in a state
+	maxWriters  = 256      // of which a state holds heads, entries and at most one document aside each
+	maxWithdraw = 1 << 12  // runs of withdrawn entries of a writer that a state remembers
 )
 
 // Bytes encodes the state:
 //
-//	d 2:id <25> 5:roots l <root 1> <root 2> … e 1:v i1e 7:writers d <writer> d
-//	  1:c <head> 1:e l <entries> e 1:f <hashes> 4:next i<n>e 1:x <fork> e e e
+//	d 5:grant d 1:a i<index+1>e 1:h 32:<SHA-256> 1:v i<version>e e 2:id <25> 4:past l <targets documents> e
+//	  5:roots l <root 1> <root 2> … e 7:targets <document> 1:v i1e 4:want i<index+1>e 7:writers d <writer> d
+//	  1:b d 5:again i<n>e 4:root 32:<hash> 4:size i<n>e e 1:c <head> 1:e l <entries> e 1:f <hashes> 4:gone l i<n>e i<n>e i<n>e … e
+//	  4:next i<n>e 4:open i1e 4:shut i1e 5:since i<Unix s>e 1:x <fork> e e e
 //
-// What is empty or zero is left out, but for id and v.
+// What is empty or zero is left out, but for id and v, and for size within b. Of the
+// members of a writer, b is the base that was applied last, gone has First, Size and
+// Version of what was withdrawn, open tells that the range of the base is missing, shut
+// that the writer is closed, since that no head signed until then is taken.
 func (t *Trusted) Bytes() []byte {
 	m := []pair{{"id", bencode.AppendString(nil, t.id[:])}, {"v", bencode.AppendInt(nil, stateVersion)}}
+	if t.grant.at > 0 {
+		m = append(m, pair{"grant", appendDict(nil, []pair{
+			{"a", bencode.AppendInt(nil, t.grant.at)}, {"h", bencode.AppendString(nil, t.grant.hash[:])}, {"v", bencode.AppendInt(nil, t.grant.version)},
+		})})
+	}
+	if len(t.past) > 0 {
+		var docs [][]byte
+		for _, d := range t.past {
+			docs = append(docs, d.raw)
+		}
+		m = append(m, pair{"past", appendList(nil, docs)})
+	}
 	if len(t.roots) > 0 {
 		var docs [][]byte
 		for _, r := range t.roots {
 			docs = append(docs, r.raw)
 		}
 		m = append(m, pair{"roots", appendList(nil, docs)})
+	}
+	if t.targets != nil {
+		m = append(m, pair{"targets", bencode.AppendString(nil, t.targets.raw)})
+	}
+	if t.wanted > 0 {
+		m = append(m, pair{"want", bencode.AppendInt(nil, t.wanted)})
 	}
 	var writers []pair
 	for _, name := range t.names() {
@@ -56,148 +76,31 @@ func (w *followed) bytes() []byte {
 	if w.fork != nil {
 		m = append(m, pair{"x", w.fork.Bytes()})
 	}
+	if w.base != nil {
+		m = append(m, pair{"b", w.base.bytes()})
+	}
+	if len(w.withdrawn) > 0 {
+		list := []byte{'l'}
+		for _, g := range w.withdrawn {
+			list = bencode.AppendInt(bencode.AppendInt(bencode.AppendInt(list, g.First), g.Size), g.Version)
+		}
+		m = append(m, pair{"gone", append(list, 'e')})
+	}
+	for key, set := range map[string]bool{"open": w.rangeless, "shut": w.closed} {
+		if set {
+			m = append(m, pair{key, bencode.AppendInt(nil, 1)})
+		}
+	}
+	if !w.since.IsZero() {
+		m = append(m, pair{"since", bencode.AppendInt(nil, w.since.Unix())})
+	}
 	return appendDict(nil, m)
 }
 
-// ParseTrusted reads a state and verifies all of it again: every root document from
-// the id on, every head, every range, every fork. So a damaged state is refused, and
-// nobody who can write the file can make a follower believe what was never signed; such
-// a person can still take it back to an older state.
-func ParseTrusted(b []byte) (*Trusted, error) {
-	if len(b) > MaxState {
-		return nil, fmt.Errorf("trust state: %w: %d bytes, but at most %d are possible", ErrMalformed, len(b), MaxState)
+func (b *Base) bytes() []byte {
+	m := []pair{{"root", bencode.AppendString(nil, b.Root[:])}, {"size", bencode.AppendInt(nil, b.Size)}}
+	if b.Again > 0 {
+		m = append(m, pair{"again", bencode.AppendInt(nil, b.Again)})
 	}
-	t := NewTrusted(ID{})
-	var version int64
-	var docs [][]byte
-	r := bencode.NewReader(b)
-	r.Dict(func(key string) {
-		switch key {
-		case "id":
-			r.Fixed(t.id[:])
-		case "roots":
-			docs = readList(r)
-		case "v":
-			if version = r.Int(); version != stateVersion {
-				r.Fail(fmt.Errorf("%w: state version %d", ErrUnsupported, version))
-			}
-		case "writers":
-			t.readWriters(r)
-		default:
-			// A newer program may keep here what it must not forget.
-			r.Fail(fmt.Errorf("%w: unknown key %.20q", ErrUnsupported, key))
-		}
-	})
-	err := r.End()
-	if err == nil {
-		err = t.verify(version, docs)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("trust state: %w", err)
-	}
-	return t, nil
-}
-
-func (t *Trusted) readWriters(r *bencode.Reader) {
-	r.Dict(func(name string) {
-		w := &followed{}
-		t.writers[name] = w
-		r.Dict(func(key string) {
-			switch key {
-			case "c":
-				w.head.Raw = slices.Clone(r.Bytes())
-			case "e":
-				w.entries = readList(r)
-			case "f":
-				w.before = readHashes(r)
-			case "next":
-				w.next = readPositive(r)
-			case "x":
-				f := readFork(r)
-				w.fork = &f
-			default:
-				r.Fail(fmt.Errorf("%w: unknown key %.20q", ErrUnsupported, key))
-			}
-		})
-	})
-	if r.Err() == nil && len(t.writers) == 0 {
-		r.Fail(malformed("an empty table, which is not written"))
-	}
-}
-
-func (t *Trusted) verify(version int64, docs [][]byte) error {
-	if version == 0 || t.id.checksum() != [2]byte(t.id[1+idHash:]) || t.id[0] != idVersion {
-		return malformed("no version, or no channel id")
-	}
-	for i, raw := range docs {
-		if err := t.UpdateRoot(raw); err != nil {
-			return err
-		}
-		if len(t.roots) != i+1 {
-			return malformed("root document %d stands there twice", i)
-		}
-	}
-	if len(t.roots) == 0 && len(t.writers) > 0 {
-		return malformed("heads without a root document")
-	}
-	for name, w := range t.writers {
-		if err := t.verifyWriter(name, w); err != nil {
-			return fmt.Errorf("writer %.40q: %w", name, err)
-		}
-	}
-	return nil
-}
-
-func (t *Trusted) verifyWriter(name string, w *followed) error {
-	if w.fork != nil {
-		if err := t.anyRoot(func(r *Root) error { return r.VerifyFork(name, *w.fork) }); err != nil {
-			return err
-		}
-	}
-	if w.head.Raw == nil {
-		if w.fork == nil || len(w.entries)+len(w.before) > 0 || w.next > 0 {
-			return malformed("no head")
-		}
-		return nil
-	}
-	err := t.anyRoot(func(r *Root) error {
-		h, err := r.OpenHead(name, w.head.Raw)
-		if err == nil {
-			w.head = h
-		}
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	u := Update{Head: w.head.Raw, Entries: w.entries, Hashes: w.before}
-	if err := u.check(); err != nil {
-		return err
-	}
-	nodes, err := newsOf(w.head, u)
-	if err != nil {
-		return err
-	}
-	if rootOf(nodes) != w.head.Root {
-		return ErrBogus
-	}
-	if w.next > w.head.Size {
-		return malformed("entries beyond the head were handed on")
-	}
-	w.first, w.upto = w.head.Size-int64(len(w.entries)), compact(0, nodes)
-	return nil
-}
-
-// anyRoot succeeds if check does for one of the root documents, newest first: a head
-// may have been signed before its key was replaced.
-func (t *Trusted) anyRoot(check func(*Root) error) error {
-	var err error
-	for i, r := range slices.Backward(t.roots) {
-		if e := check(r); e == nil {
-			return nil
-		} else if i == len(t.roots)-1 {
-			err = e
-		}
-	}
-	return err
+	return appendDict(nil, m)
 }

@@ -60,6 +60,9 @@ func (w *followed) nodes() []node {
 // prefix returns nodes that cover exactly the first size entries. For who is up to date
 // it needs no hashing.
 func (w *followed) prefix(size int64) ([]node, bool) {
+	if w.rangeless && size > 0 {
+		return nil, false
+	}
 	if size == w.head.Size {
 		return w.upto, true
 	}

@@ -2,6 +2,7 @@ package signing
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/ed25519"
 	"encoding/hex"
 	"flag"
@@ -121,7 +122,42 @@ func vectors(t *testing.T) []byte {
 	p.put("heartbeat", beat.Raw)
 	p.put("heartbeat.message", cosignMessage(beat.Text(), beat.Time.Unix()))
 	vectorProofs(t, &p, l, f)
+	vectorDocuments(t, &p)
 	return p.Bytes()
+}
+
+// vectorDocuments prints a targets document with its grant, what proves an entry of the
+// delegated writer, and a root document with ECDSA keys and a base.
+func vectorDocuments(t *testing.T, p *printer) {
+	t.Helper()
+	f, main, alice := delegatedFollower(t)
+	p.comment("A delegated writer, alice, with the Ed25519 seed 32 x 3d: the targets document, signed by the online key, and the entry that grants it")
+	p.put("targets.payload", f.Targets().Payload())
+	p.put("targets.document", f.Targets().Bytes())
+	grant, err := main.Entry(8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.put("grant", grant)
+	p.put("alice.head", alice.Head().Raw)
+	proof := prove(t, f, alice, 7, 1)
+	p.put("proof.tlog", proof.TlogProof())
+	p.put("proof", proof.Bytes())
+	p.put("alice.state", f.Bytes())
+	p.comment("The root document of an organisation: two of three keys, of which the third and the key of the role targets are ECDSA on P-256 with the private scalars 32 x 2b and 32 x 2c")
+	org := organisation(t)
+	p.put("organisation.payload", org.Payload())
+	p.put("organisation.document", org.Bytes())
+	second, err := org.Edit(RootEdit{Base: map[string]Base{MainWriter: {Size: 4, Root: rootAt(t, main, 4)}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range []crypto.Signer{seedKey(41), p256(t, 43)} {
+		if err := second.Sign(k); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.put("organisation.document.2", second.Bytes())
 }
 
 // vectorPost appends one entry and lets a follower take the update.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"fmt"
+	"maps"
 	"testing"
 	"time"
 
@@ -27,7 +28,7 @@ var (
 func oneKey(keys ...ed25519.PrivateKey) RoleParams {
 	var p RoleParams
 	for _, k := range keys {
-		p.Keys = append(p.Keys, public(k))
+		p.Keys = append(p.Keys, k.Public())
 	}
 	return p
 }
@@ -133,4 +134,11 @@ func numbered(n int) []string {
 		out = append(out, fmt.Sprintf("post %d", i))
 	}
 	return out
+}
+
+// copyOf is a state that may be changed without changing f.
+func copyOf(f *Trusted) *Trusted {
+	c := *f
+	c.writers = maps.Clone(f.writers)
+	return &c
 }

@@ -7,7 +7,10 @@
 //
 // Keys are PKCS#8 in PEM (RFC 5958, RFC 8410), mode 0600, as openssl writes them:
 // "openssl pkey -in online.pem -text" shows one. A channel's directory appears whole or
-// not at all. Private keys are not encrypted: the filesystem guards them.
+// not at all. Keys are replaced by [Keys.Next], with the next root document: the new ones
+// are written as NAME.next, then the document, which decides what counts, then they take
+// the place of the old ones. Whenever that is interrupted, either the old keys fit the
+// newest document or the new ones do. Private keys are not encrypted: the filesystem guards them.
 //
 // A thief of root.pem owns the channel: nobody can tell what the thief publishes from
 // what the owner does. A thief of online.pem can publish until the owner replaces that

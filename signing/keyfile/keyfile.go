@@ -1,6 +1,7 @@
 package keyfile
 
 import (
+	"crypto"
 	"crypto/ed25519"
 	"crypto/x509"
 	"encoding/pem"
@@ -11,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -85,7 +85,7 @@ func generate(o Options) (*Keys, error) {
 		keys[i] = ed25519.NewKeyFromSeed(seed)
 	}
 	role := func(k ed25519.PrivateKey) signing.RoleParams {
-		return signing.RoleParams{Keys: []ed25519.PublicKey{public(k)}}
+		return signing.RoleParams{Keys: []crypto.PublicKey{public(k)}}
 	}
 	p := signing.RootParams{
 		Title: o.Title, Private: o.Private, Expires: o.Now.AddDate(validYears, 0, 0),
@@ -108,35 +108,20 @@ func public(k ed25519.PrivateKey) ed25519.PublicKey { return k.Public().(ed25519
 
 // newKeys verifies the root documents and gives each private key its place by them.
 func newKeys(id signing.ID, docs [][]byte, private []ed25519.PrivateKey) (*Keys, error) {
-	k := &Keys{ID: id}
-	for i, raw := range docs {
-		var r *signing.Root
-		var err error
-		if i == 0 {
-			r, err = signing.FirstRoot(id, raw)
-		} else {
-			r, err = k.Newest().Next(raw)
-		}
-		if err != nil {
-			return nil, err
-		}
-		k.Roots = append(k.Roots, r)
+	roots, err := verifyChain(id, docs)
+	if err != nil {
+		return nil, err
 	}
-	if len(k.Roots) == 0 {
-		return nil, fmt.Errorf("%w: no root document", ErrDamaged)
-	}
+	k := &Keys{ID: id, Roots: roots}
 	newest := k.Newest()
-	signs := func(role string, p ed25519.PrivateKey) bool {
-		return slices.ContainsFunc(newest.Role(role).Keys, func(key signing.Key) bool { return key.Ed25519().Equal(public(p)) })
-	}
 	for _, p := range private {
 		var to *ed25519.PrivateKey
-		switch {
-		case signs(signing.RoleTimestamp, p):
+		switch placeOf(newest, p) {
+		case onlinePEM:
 			to = &k.Online
-		case signs(signing.RoleRoot, p):
+		case rootPEM:
 			to = &k.Root
-		case newest.DHTKey().Equal(public(p)):
+		case dhtPEM:
 			to = &k.DHT
 		default:
 			return nil, fmt.Errorf("%w: a private key that the root document of version %d does not name", ErrDamaged, newest.Version())
@@ -233,18 +218,11 @@ func Open(dir string, id signing.ID) (*Keys, error) {
 		}
 		docs = append(docs, raw)
 	}
-	var private []ed25519.PrivateKey
-	for _, name := range []string{rootPEM, onlinePEM, dhtPEM} {
-		p, err := readKey(filepath.Join(sub, name))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		private = append(private, p)
+	private, err := readKeys(sub)
+	if err != nil {
+		return nil, err
 	}
-	k, err := newKeys(id, docs, private)
+	k, err := settled(id, docs, private)
 	if err != nil {
 		return nil, fmt.Errorf("keys in %s: %w; restore the directory from a backup, or import an export of the channel", sub, err)
 	}

@@ -47,6 +47,9 @@ func rules() []rule {
 		is(signing.ErrGap, Refused, hintTrust),
 		is(signing.ErrWitness, Refused, hintTrust),
 		is(signing.ErrBogus, Refused, hintTrust),
+		is(signing.ErrWithdrawn, Refused, hintTrust),
+		is(signing.ErrNotGranted, Refused, hintTrust),
+		is(signing.ErrNotConfirmed, Refused, hintTrust),
 		is(signing.ErrMalformed, Refused, hintTrust),
 
 		is(keyfile.ErrNotFound, NotFound, "publish something to make the channel, or `seed key import` its keys"),

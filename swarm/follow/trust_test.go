@@ -2,6 +2,7 @@ package follow
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/ed25519"
 	"errors"
 	"fmt"
@@ -25,7 +26,7 @@ func seedKey(b byte) ed25519.PrivateKey {
 func testRoot(t testing.TB) *signing.Root {
 	t.Helper()
 	role := func(b byte) signing.RoleParams {
-		return signing.RoleParams{Keys: []ed25519.PublicKey{seedKey(b).Public().(ed25519.PublicKey)}}
+		return signing.RoleParams{Keys: []crypto.PublicKey{seedKey(b).Public()}}
 	}
 	r, err := signing.NewRoot(signing.RootParams{Expires: testTime.AddDate(2, 0, 0), Root: role(1), Targets: role(2), Timestamp: role(2)})
 	if err != nil {
