@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"time"
 
 	"handful/manifest"
 )
@@ -39,7 +38,7 @@ type Seen struct {
 func EncodeState(s State) []byte {
 	b, err := json.Marshal(s)
 	if err != nil {
-		panic(err) // strings and numbers
+		panic(err) // strings, numbers, and a time that was read or is bounded
 	}
 	return b
 }
@@ -167,13 +166,4 @@ func forget(items map[string]Seen, round int64) {
 	for _, id := range gone[:len(gone)-maxRemembered] {
 		delete(items, id)
 	}
-}
-
-// Validators are what a server gave with a document, to ask whether there is a newer
-// one (RFC 9110, 8.8).
-type Validators struct {
-	URL          string    `json:"url,omitempty"` // of the document; another one after a permanent redirect
-	ETag         string    `json:"etag,omitempty"`
-	LastModified string    `json:"last_modified,omitempty"`
-	NotBefore    time.Time `json:"not_before,omitzero"` // do not ask earlier (Retry-After)
 }
