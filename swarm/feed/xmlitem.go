@@ -241,7 +241,7 @@ func rankOf(e element) int {
 // atom takes an element of Atom (RFC 4287), or of its draft 0.3.
 func (d *draft) atom(e element, v value) {
 	rank := 0
-	text, asHTML := atomText(e, v)
+	text, asHTML := textConstruct(e, v)
 	switch e.name {
 	case "title":
 		if d.title.set(rank, text) {
@@ -278,8 +278,8 @@ func (d *draft) atom(e element, v value) {
 	}
 }
 
-// atomText returns a text construct (RFC 4287, 3.1) and whether it is HTML.
-func atomText(e element, v value) (string, bool) {
+// textConstruct returns a text construct (RFC 4287, 3.1) and whether it is HTML.
+func textConstruct(e element, v value) (string, bool) {
 	kind, mode := strings.ToLower(e.attr("type")), strings.ToLower(e.attr("mode"))
 	switch {
 	case mode == "base64":
