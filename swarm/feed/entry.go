@@ -54,7 +54,7 @@ func (e Entry) Updated() time.Time {
 }
 
 // lastMillis is the end of the year 9999: no document has a later time.
-var lastMillis = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC).UnixMilli()
+var lastMillis = time.Date(9999, 12, 31, 23, 59, 59, 999e6, time.UTC).UnixMilli()
 
 func timeOf(millis int64) time.Time { return time.UnixMilli(min(millis, lastMillis)).UTC() }
 
@@ -190,6 +190,9 @@ func ParseLine(b []byte) (Entry, error) {
 	}
 	for _, a := range l.Attachments {
 		e.Post.Attachments = append(e.Post.Attachments, manifest.Attachment{URL: a.URL, Type: a.Type, Name: a.Name, Size: a.Size})
+	}
+	if p := e.Post; max(p.Head.Time, p.Published, p.Updated) > lastMillis {
+		return Entry{}, fmt.Errorf("%w: a time behind the year 9999", ErrLine)
 	}
 	if _, err := manifest.EncodeEntry(e.Post); err != nil {
 		return Entry{}, fmt.Errorf("%w: %w", ErrLine, err)
