@@ -196,6 +196,23 @@ func TestParseBounds(t *testing.T) {
 	}
 }
 
+// TestParseAddresses has a document of which every element is seen from elsewhere:
+// that is worked out for so many of them.
+func TestParseAddresses(t *testing.T) {
+	entry := "<entry xml:base='http://x.example/" + strings.Repeat("z", 1500) + "/'><link href='y'/>" + strings.Repeat("<a xml:base='b'/>", 200) + "</entry>"
+	doc, err := Parse([]byte("<feed xmlns='http://www.w3.org/2005/Atom'>"+strings.Repeat(entry, 1000)+"</feed>"), ParseOptions{})
+	if err != nil || !strings.HasSuffix(doc.Items[0].Link, "z/y") {
+		t.Fatalf("%+v, %v", doc.Items, err)
+	}
+	p := newXMLReader(nil, "")
+	for range maxResolved {
+		p.resolve("http://x.example/", "y")
+	}
+	if got := p.resolve("http://x.example/", "y"); got != "" {
+		t.Errorf("one too many: %q", got)
+	}
+}
+
 func TestEncodings(t *testing.T) {
 	const title = "<rss><channel><item><title>"
 	for _, tt := range []struct{ name, doc, contentType, want string }{

@@ -34,6 +34,9 @@ var prefixes = map[string]string{
 	nsMedia: "media", "http://search.yahoo.com/mrss": "media", "media": "media", nsXHTML: "xhtml", "xhtml": "xhtml",
 }
 
+// maxResolved is of how many addresses of a document it is worked out where they lead.
+const maxResolved = 20_000
+
 // maxElements bounds the work that a document makes.
 const maxElements = 300_000
 
@@ -44,6 +47,7 @@ type xmlReader struct {
 	native   string   // the default namespace of the first element of RSS, whatever it is
 	base     []string // xml:base of each open element
 	elements int
+	resolved int // addresses seen from another one
 }
 
 func newXMLReader(text []byte, base string) *xmlReader {
@@ -75,9 +79,7 @@ func (r *xmlReader) next() (xml.Token, error) {
 			base := r.base[len(r.base)-1]
 			for _, a := range t.Attr {
 				if a.Name.Local == "base" && (a.Name.Space == nsXML || a.Name.Space == "xml") {
-					if base = resolve(base, a.Value); len(base) > maxLink {
-						base = ""
-					}
+					base = r.resolve(base, a.Value)
 				}
 			}
 			r.base = append(r.base, base)
@@ -95,8 +97,20 @@ func (r *xmlReader) next() (xml.Token, error) {
 	}
 }
 
+// resolve returns ref seen from base, "" if that is too long or there were too many.
+func (r *xmlReader) resolve(base, ref string) string {
+	if r.resolved++; r.resolved > maxResolved || len(ref) > maxLink {
+		return ""
+	}
+	if ref = resolve(base, ref); len(ref) > maxLink {
+		return ""
+	}
+	return ref
+}
+
 // element is one element without what it is made of.
 type element struct {
+	r      *xmlReader
 	prefix string // as prefixes has it; the namespace itself if it is not there
 	name   string // in lower case
 	attrs  []xml.Attr
@@ -112,8 +126,11 @@ func (r *xmlReader) element(t xml.StartElement) element {
 	case !ok:
 		prefix = space
 	}
-	return element{prefix: prefix, name: strings.ToLower(t.Name.Local), attrs: t.Attr, base: r.base[len(r.base)-1]}
+	return element{r: r, prefix: prefix, name: strings.ToLower(t.Name.Local), attrs: t.Attr, base: r.base[len(r.base)-1]}
 }
+
+// address returns a link that stands in e, seen from where e is.
+func (e element) address(ref string) string { return e.r.resolve(e.base, ref) }
 
 // attr returns an attribute of no namespace.
 func (e element) attr(name string) string {

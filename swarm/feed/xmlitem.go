@@ -196,7 +196,7 @@ func (d *draft) rss(e element, v value) {
 		}
 	case ":link":
 		if v.text != "" && (d.link == "" || d.weakLink) {
-			d.link, d.weakLink = resolve(e.base, v.text), false
+			d.link, d.weakLink = e.address(v.text), false
 		}
 	case ":guid":
 		if d.id = strings.TrimSpace(v.text); !strings.EqualFold(e.attr("isPermaLink"), "false") {
@@ -293,7 +293,7 @@ func textConstruct(e element, v value) (string, bool) {
 }
 
 func (d *draft) atomLink(e element) {
-	href := resolve(e.base, e.attr("href"))
+	href := e.address(e.attr("href"))
 	switch rel := strings.ToLower(e.attr("rel")); {
 	case rel == "enclosure":
 		d.attached = append(d.attached, manifest.Attachment{URL: href, Type: e.attr("type"), Name: e.attr("title"), Size: number(e.attr("length"))})
@@ -311,7 +311,7 @@ func (d *draft) attach(e element) {
 		size = e.attr("filesize")
 	}
 	if url := e.attr("url"); url != "" && len(d.attached) < maxAttachments {
-		d.attached = append(d.attached, manifest.Attachment{URL: resolve(e.base, url), Type: e.attr("type"), Size: number(size)})
+		d.attached = append(d.attached, manifest.Attachment{URL: e.address(url), Type: e.attr("type"), Size: number(size)})
 	}
 }
 
