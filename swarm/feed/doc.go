@@ -38,8 +38,8 @@
 //
 // [Plan] compares the items with a [State] and says what to append: a post for each
 // item that is new, and one for each of which title, text, link, author, tags or
-// attachments changed. A newer version is a post with the same id. The state is a
-// value. After a crash between log and state, [State.Remember] brings back from the
+// attachments changed. A newer version is a post with the same id; an id that is no URI
+// is made one for that, out of it and the name of the source. The state is a value. After a crash between log and state, [State.Remember] brings back from the
 // log what must not be said twice.
 //
 //	imported before     document       appended, oldest first

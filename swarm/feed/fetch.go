@@ -33,11 +33,14 @@ var ErrGone = errors.New("the feed is gone")
 
 // BusyError says that the server wants to be asked later (429, 503).
 type BusyError struct {
-	Status int
+	Status int       // 0: it said so before
 	Until  time.Time // at most a day from now
 }
 
 func (e *BusyError) Error() string {
+	if e.Status == 0 {
+		return "the server is not to be asked before " + e.Until.UTC().Format(time.RFC3339)
+	}
 	return fmt.Sprintf("the server is busy (%d): ask again at %s", e.Status, e.Until.UTC().Format(time.RFC3339))
 }
 

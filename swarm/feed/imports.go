@@ -23,6 +23,10 @@ const maxState = 16 << 20
 // became posts. It is a value; its owner keeps it, and loses nothing that
 // [State.Remember] cannot bring back from the channel's own log.
 type State struct {
+	// Source names the source as its owner does, whatever address it has now. It is
+	// part of the ids of posts whose own id is no URI: "17" of one source is not "17"
+	// of another one in the same channel. It never changes.
+	Source string `json:"source,omitempty"`
 	Validators
 	Round int64           `json:"round,omitempty"` // imports so far
 	Items map[string]Seen `json:"items,omitempty"` // by id
@@ -100,6 +104,11 @@ func Plan(items []Item, before State, o PlanOptions) ([]Change, State) {
 	after.Round++
 	first := before.Round == 0 && len(before.Items) == 0
 	items = oldestFirst(unique(items))
+	for i := range items {
+		if before.Source != "" && !absolute.MatchString(items[i].ID) {
+			items[i].ID = hashID("of", before.Source, items[i].ID)
+		}
+	}
 	var out []Change
 	for i, it := range items {
 		sum := contentSum(it)

@@ -146,6 +146,16 @@ func TestPlan(t *testing.T) {
 		t.Errorf("remembered %v", crashed.Items)
 	}
 
+	for _, source := range []string{"http://x.example/", "http://y.example/"} {
+		changes, after := Plan(items("17 A", "urn:b B"), State{Source: source}, o)
+		if len(changes) != 2 || changes[0].Post.ID != "urn:b" || changes[1].Post.ID != hashID("of", source, "17") {
+			t.Errorf("ids of %s: %q", source, said(changes))
+		}
+		if changes, _ := Plan(items("17 A", "urn:b B"), after.Remember(changes[0].Post), o); len(changes) != 0 {
+			t.Errorf("again: %q", said(changes))
+		}
+	}
+
 	o.Newest = 2
 	s = State{}
 	step("first import of many", "b B, c C", "c C", "b B", "a A")
