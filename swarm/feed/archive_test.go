@@ -105,7 +105,7 @@ func TestArchive(t *testing.T) {
 // what is added then is, too.
 func TestArchiveTorn(t *testing.T) {
 	dir := t.TempDir()
-	add(t, open(t, durable.OS{}, dir), noon, numbered(t, 0, 3)...)
+	add(t, open(t, durable.OS{}, dir), noon, numbered(t, 0, 2)...)
 	path := filepath.Join(dir, "2026-03.jsonl")
 	whole, err := os.ReadFile(path)
 	if err != nil {

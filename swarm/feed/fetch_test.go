@@ -91,7 +91,7 @@ func TestFetchAnswers(t *testing.T) {
 			io.WriteString(w, packed(doc))
 		case "/bomb":
 			h.Set("Content-Encoding", "gzip")
-			io.WriteString(w, packed("<rss>"+strings.Repeat(" ", 4*MaxDocument)+"</rss>"))
+			io.WriteString(w, packed("<rss>"+strings.Repeat(" ", MaxDocument)+"</rss>"))
 		case "/brotli":
 			h.Set("Content-Encoding", "br")
 		case "/large":

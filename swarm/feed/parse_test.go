@@ -200,7 +200,7 @@ func TestParseBounds(t *testing.T) {
 // that is worked out for so many of them.
 func TestParseAddresses(t *testing.T) {
 	entry := "<entry xml:base='http://x.example/" + strings.Repeat("z", 1500) + "/'><link href='y'/>" + strings.Repeat("<a xml:base='b'/>", 200) + "</entry>"
-	doc, err := Parse([]byte("<feed xmlns='http://www.w3.org/2005/Atom'>"+strings.Repeat(entry, 1000)+"</feed>"), ParseOptions{})
+	doc, err := Parse([]byte("<feed xmlns='http://www.w3.org/2005/Atom'>"+strings.Repeat(entry, 101)+"</feed>"), ParseOptions{})
 	if err != nil || !strings.HasSuffix(doc.Items[0].Link, "z/y") {
 		t.Fatalf("%+v, %v", doc.Items, err)
 	}
