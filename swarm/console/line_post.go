@@ -3,6 +3,8 @@ package console
 import (
 	"fmt"
 	"time"
+
+	"handful/swarm/feed"
 )
 
 // Posted says that a post is in the channel.
@@ -41,7 +43,7 @@ func (l Posted) Show(time.Time) (string, string) {
 	if l.Changed {
 		what = "changed    "
 	}
-	title := Clean(l.Title)
+	title := feed.Sanitize(l.Title, feed.Layout{OneLine: true, Width: 72})
 	if title == "" {
 		title = "a post"
 	}
@@ -54,7 +56,7 @@ func (l Feed) Show(time.Time) (string, string) {
 		s += " (now " + Clean(l.URL) + ")"
 	}
 	if l.Title != "" {
-		s += " · " + Clean(l.Title)
+		s += " · " + feed.Sanitize(l.Title, feed.Layout{OneLine: true, Width: 72})
 	}
 	if l.Format != "" {
 		s += " · " + Clean(l.Format)
