@@ -124,7 +124,10 @@
 // newest when it was written (p root version, g grant, a archive, k rekey; the
 // last three as index+1). Optional keys are left out rather than empty.
 //
-//	post   x title, b body; at least one
+//	post   x title, b body; at least one. id name at its source, u link, au author,
+//	       re the entry that is answered (WRITER/INDEX, elsewhere
+//	       CHANNEL/WRITER/INDEX), pub and upd Unix milliseconds at its source, tag
+//	       list, at list of attachments: u address, m media type, n name, s size
 //	media  i SHA-256 of the info dict, i1 its SHA-1 if the torrent has v1, n name,
 //	       s size in bytes, x title
 //	rel    v version, os platform, i i1 s as in media, min oldest version that may

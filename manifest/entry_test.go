@@ -21,6 +21,14 @@ func entries() []Entry {
 		Release{Head: full, Version: "1.3.0-rc1", OS: "linux/amd64", InfoSum: sum, Size: 5, MinVersion: "1.2.0", Rollout: 50},
 		Delete{Head: head, Index: 0},
 		Delete{Head: full, Index: 41, Reason: "sent by mistake"},
+		Post{
+			Head: head, Title: "Episode 3", Body: "About tea.\n", ID: "tag:example.org,2026:3", Link: "https://example.org/3",
+			Author: "Ann", ReplyTo: "m/7", Published: 1_766_300_000_000, Updated: 1_766_300_005_000, Tags: []string{"tea", "caf\u00e9"},
+			Attachments: []Attachment{
+				{URL: "https://example.org/3.mp3", Type: "audio/mpeg", Name: "3.mp3", Size: 123_456},
+				{URL: "https://example.org/notes"},
+			},
+		},
 	}
 }
 
@@ -66,6 +74,22 @@ func TestParseEntry(t *testing.T) {
 		{"empty post", "d1:ti5e1:y4:poste", "without title and body"},
 		{"empty title", "d1:b1:b1:ti5e1:x0:1:y4:poste", "left out"},
 		{"not UTF-8", "d1:ti5e1:x1:\xff1:y4:poste", "UTF-8"},
+		{"post with unknown keys in an attachment", "d2:atld1:u1:a1:zi5eee1:ti5e1:x2:hi1:y4:poste", ""},
+		{"post with an empty id", "d2:id0:1:ti5e1:x2:hi1:y4:poste", "left out"},
+		{"post without tags, said", "d3:tagle1:ti5e1:x2:hi1:y4:poste", "bencode"},
+		{"post with no tags, said", "d1:ti5e3:tagle1:x2:hi1:y4:poste", "left out"},
+		{"post with an empty tag", "d1:ti5e3:tagl1:a0:e1:x2:hi1:y4:poste", "empty"},
+		{"post with a tag of bytes", "d1:ti5e3:tagl1:\xffe1:x2:hi1:y4:poste", "UTF-8"},
+		{"post with a number for a tag", "d1:ti5e3:tagli5ee1:x2:hi1:y4:poste", "string"},
+		{"post with one tag, not in a list", "d1:ti5e3:tag1:a1:x2:hi1:y4:poste", "list"},
+		{"post with no attachments, said", "d2:atle1:ti5e1:x2:hi1:y4:poste", "left out"},
+		{"post with an attachment without address", "d2:atldee1:ti5e1:x2:hi1:y4:poste", `"u"`},
+		{"post with an attachment of no address", "d2:atld1:u0:ee1:ti5e1:x2:hi1:y4:poste", "empty"},
+		{"post with an attachment of no size, said", "d2:atld1:si0e1:u1:aee1:ti5e1:x2:hi1:y4:poste", "left out"},
+		{"post with an attachment of bytes", "d2:atld1:u1:\xffee1:ti5e1:x2:hi1:y4:poste", "UTF-8"},
+		{"post with a name for an attachment", "d2:atl1:ae1:ti5e1:x2:hi1:y4:poste", "dictionary"},
+		{"post from before 1970", "d3:pubi-5e1:ti5e1:x2:hi1:y4:poste", "-5"},
+		{"post changed in 1970, said", "d1:ti5e3:updi0e1:x2:hi1:y4:poste", "left out"},
 		{"title is a number", "d1:ti5e1:xi5e1:y4:poste", "string"},
 		{"media without sum", "d1:n1:n1:si5e1:ti5e1:y5:mediae", `"i"`},
 		{"media with short sum", "d1:i3:abc1:n1:n1:si5e1:ti5e1:y5:mediae", "3 bytes"},

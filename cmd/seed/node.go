@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"io"
+	"time"
 
 	"handful/swarm/console"
 )
@@ -16,6 +17,8 @@ type lister interface {
 	// Granted is to whom the pieces of an item were granted since the node started;
 	// nothing while none runs.
 	Granted(infohash string) []console.Granted
+	// Feeds are the sources that were imported.
+	Feeds() ([]source, error)
 }
 
 // node is what the commands need of a running node. All methods may be called by
@@ -28,6 +31,11 @@ type node interface {
 	// Publish hashes, signs and announces. It returns as soon as a peer could
 	// fetch. What was published before in the same way is not published twice.
 	Publish(ctx context.Context, r publishRequest, report func(console.Progress)) (console.Published, error)
+	// Post signs a text and pushes it to followers.
+	Post(ctx context.Context, r postRequest) (console.Posted, error)
+	// Import fetches a feed and posts what is new in it. It returns when the source
+	// may be asked again at the earliest; zero: at any time.
+	Import(ctx context.Context, r importRequest, report func(console.Line)) (time.Time, error)
 	// Seed waits while the torrent is seeded: until stay.For has passed or
 	// stay.Ratio is reached, where they are set, or its source changed, which is
 	// an error.

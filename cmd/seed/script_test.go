@@ -1,10 +1,15 @@
 package main
 
 import (
+	"bytes"
 	"crypto/rand"
+	"crypto/sha256"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -33,6 +38,9 @@ func TestScripts(t *testing.T) {
 			"exits":   exits,
 			"channel": makeChannel,
 			"lock":    lock,
+			"large":   large,
+			"until":   until,
+			"serve":   serveFile,
 		},
 	})
 }
@@ -73,6 +81,42 @@ func lock(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Defer(func() { s.Close() })
 }
 
+// until TEXT COMMAND… runs a command until it prints the text.
+func until(ts *testscript.TestScript, _ bool, args []string) {
+	for began := time.Now(); time.Since(began) < time.Minute; {
+		if err := ts.Exec(args[1], args[2:]...); err == nil && strings.Contains(ts.ReadFile("stdout"), args[0]) {
+			return
+		}
+	}
+	ts.Fatalf("%q never printed %q", args[1:], args[0])
+}
+
+// large makes large.txt, a text that is too long to be posted.
+func large(ts *testscript.TestScript, _ bool, _ []string) {
+	ts.Check(os.WriteFile(ts.MkAbs("large.txt"), []byte(strings.Repeat("x", 50_000)), 0o600))
+}
+
+// serve FILE serves a file over HTTP as a web server does, at $URL, until the script
+// ends; "busy" in its place is a server that asks to come back in an hour.
+func serveFile(ts *testscript.TestScript, _ bool, args []string) {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if args[0] == "busy" {
+			w.Header().Set("Retry-After", "3600")
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		b, err := os.ReadFile(ts.MkAbs(args[0]))
+		if err != nil {
+			w.WriteHeader(http.StatusGone)
+			return
+		}
+		w.Header().Set("ETag", fmt.Sprintf(`"%x"`, sha256.Sum256(b)))
+		http.ServeContent(w, r, "feed.xml", time.Time{}, bytes.NewReader(b))
+	}))
+	ts.Defer(srv.Close)
+	ts.Setenv("URL", srv.URL+"/feed")
+}
+
 // A command takes a path's place: none is added by accident. (Help comes when a
 // command line is run.)
 func TestVerbs(t *testing.T) {
@@ -80,7 +124,7 @@ func TestVerbs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "completion key ls man publish serve status try version withdraw"
+	want := "completion feed key ls man post publish serve status try version withdraw"
 	got := ""
 	for _, cmd := range tree(env).Root.Commands() {
 		got += " " + cmd.Name()

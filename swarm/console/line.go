@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"handful/swarm/feed"
 )
 
 // A Line is one thing that a command has to say. Its JSON members are its
@@ -220,11 +222,12 @@ func (l Seeding) Show(now time.Time) (string, string) {
 
 func (l Entry) Show(time.Time) (string, string) {
 	s := fmt.Sprintf("%s/%s/%d  %s  %s", Clean(l.Channel), Clean(l.Writer), l.Index, Clean(l.Time), Clean(l.State))
+	const indent = "    "
 	if l.Title != "" {
-		s += "\n    " + Clean(l.Title)
+		s += "\n" + indent + feed.Sanitize(l.Title, feed.Layout{OneLine: true})
 	}
-	for line := range strings.Lines(l.Text) {
-		s += "\n    " + Clean(strings.TrimRight(line, "\r\n"))
+	if l.Text != "" {
+		s += "\n" + indent + feed.Sanitize(l.Text, feed.Layout{Indent: indent})
 	}
 	return s, ""
 }

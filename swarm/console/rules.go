@@ -4,6 +4,7 @@ import (
 	"handful/manifest"
 	"handful/signing"
 	"handful/signing/keyfile"
+	"handful/swarm/feed"
 	"handful/swarm/store"
 )
 
@@ -55,6 +56,9 @@ func rules() []rule {
 		is(keyfile.ErrNotFound, NotFound, "publish something to make the channel, or `seed key import` its keys"),
 		is(keyfile.ErrExists, NoSpace, "the keys that are there stay; move them away first if they are not wanted"),
 		is(keyfile.ErrDamaged, Failed, "import the export that was made as a backup"),
+
+		is(feed.ErrMalformed, Failed, "give it the address of the RSS, Atom or JSON feed itself, not of the page"),
+		is(feed.ErrGone, NotFound, "stop importing it"),
 
 		is(manifest.ErrMismatch, Unverified, "fetch it again, or ask the publisher for another"),
 		is(manifest.ErrChanged, Failed, "publish it when nothing writes to it"),

@@ -110,6 +110,9 @@ func sizeString(n int64) string {
 // Span flags: "90s", "10m", "2h", "1h30m", "7d", or a bare number of seconds.
 type spanValue struct{ d *time.Duration }
 
+// SpanFlag is the value of a flag for a span of time: 90s, 10m, 7d.
+func SpanFlag(d *time.Duration) pflag.Value { return spanValue{d} }
+
 func (v spanValue) Set(s string) error {
 	d, err := parseSpan(s)
 	if err != nil {

@@ -27,6 +27,7 @@ var known = map[string][]string{
 	"signing":                 {"manifest/bencode"},
 	"signing/durable/crashfs": {"signing/durable"},
 	"swarm/simtest":           {"swarm/policy"},
+	"swarm/feed":              {"manifest", "signing", "signing/durable", "signing/durable/crashfs"},
 	"bench/netns":             {},
 	"bench/rival":             {"bench/netns"},
 	"bench/stock":             {},
