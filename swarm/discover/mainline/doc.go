@@ -44,7 +44,7 @@
 //
 // [Node.Get] reports each better item at once, and at the end the newest one. [Node.Keep]
 // puts an item at most once a minute, and again after 2, 4, 8 minutes and so on up to an
-// hour. Who keeps somebody else's item puts it only where it is missing.
+// hour; nodes forget items after two.
 //
 // # Peers
 //

@@ -73,8 +73,7 @@ func (n *Node) get(ctx context.Context, key [32]byte, salt []byte, better func(I
 
 // Stored is the outcome of [Node.Put].
 type Stored struct {
-	Nodes   int // that took the item now
-	Holders int // that had it already
+	Nodes int // that took the item
 	// Newer is the newest item that was met, if it is newer than the one to put.
 	Newer *Item
 }
@@ -83,9 +82,6 @@ type Stored struct {
 type PutOptions struct {
 	// CAS lets nodes take the item only in the place of one of that seq (BEP 44).
 	CAS *int64
-	// Missing puts it only where it is not: enough to keep somebody else's item alive
-	// that others look after, too.
-	Missing bool
 }
 
 // Put puts an item on the nodes nearest to its target, whoever signed it. An item that
@@ -110,11 +106,6 @@ func (n *Node) Put(ctx context.Context, it Item, o PutOptions) (Stored, error) {
 	var wg sync.WaitGroup
 	var last error
 	for _, v := range holders(near) {
-		if has, ok := v.reply.item(it.Key, it.Salt); ok && has.same(it) {
-			if s.Holders++; o.Missing {
-				continue
-			}
-		}
 		wg.Go(func() {
 			_, err := n.ask(ctx, v.addr, "put", putArgs(it, v.token, o))
 			mu.Lock()
@@ -127,7 +118,7 @@ func (n *Node) Put(ctx context.Context, it Item, o PutOptions) (Stored, error) {
 		})
 	}
 	wg.Wait()
-	if s.Nodes == 0 && s.Holders == 0 {
+	if s.Nodes == 0 {
 		return s, errors.Join(fmt.Errorf("put an item of seq %d: %w", it.Seq, ErrNotStored), last)
 	}
 	return s, nil

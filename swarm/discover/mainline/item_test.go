@@ -88,14 +88,14 @@ func TestSignRefuses(t *testing.T) {
 func TestPointer(t *testing.T) {
 	hash := strings.Repeat("h", 20)
 	for value, want := range map[string]bool{
-		"d2:ih20:" + hash + "e":          true,
+		"d2:ih20:" + hash + "e":            true,
 		"d1:c1:x2:ih20:" + hash + "1:zlee": true,
-		"d2:ih19:" + hash[1:] + "e":      false,
-		"d2:ihi1ee":                      false,
-		"d1:c1:xe":                       false,
-		"20:" + hash:                     false,
-		"d2:ih20:" + hash:                false,
-		"":                               false,
+		"d2:ih19:" + hash[1:] + "e":        false,
+		"d2:ihi1ee":                        false,
+		"d1:c1:xe":                         false,
+		"20:" + hash:                       false,
+		"d2:ih20:" + hash:                  false,
+		"":                                 false,
 	} {
 		got, ok := Pointer([]byte(value))
 		if ok != want || ok && string(got[:]) != hash {

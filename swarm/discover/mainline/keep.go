@@ -21,18 +21,16 @@ var ErrTooMany = errors.New("too many")
 // keeping is an item that is put again and again. Its fields are guarded by Node.mu.
 type keeping struct {
 	item   Item
-	owner  bool
 	fresh  bool // not put yet
 	cancel context.CancelFunc
 	wake   chan struct{}
 }
 
 // Keep puts an item now, but not within a minute of the last time, and again after 2
-// minutes, 4, 8, and so on up to an hour, in the place of an older one under the same
-// key and salt. Older and equal ones are passed over. With owner it is put everywhere;
-// without, where it is missing: each who follows something does a part of keeping it
-// alive. Without owner, a newer one that is met takes its place.
-func (n *Node) Keep(it Item, owner bool) error {
+// minutes, 4, 8, and so on up to an hour, whoever signed it. It takes the place of an
+// older one under the same key and salt; when the network has a newer one, that is kept
+// instead. An item that is not newer than the one that is kept is passed over.
+func (n *Node) Keep(it Item) error {
 	if err := it.Check(); err != nil {
 		return fmt.Errorf("keep: %w", err)
 	}
@@ -43,7 +41,6 @@ func (n *Node) Keep(it Item, owner bool) error {
 		return ErrClosed
 	}
 	if k := n.kept[target]; k != nil {
-		k.owner = k.owner || owner
 		if it.Seq <= k.item.Seq {
 			return nil
 		}
@@ -58,7 +55,7 @@ func (n *Node) Keep(it Item, owner bool) error {
 		return fmt.Errorf("keep an item in the DHT: %w: %d are kept", ErrTooMany, maxKept)
 	}
 	ctx, cancel := context.WithCancel(n.ctx)
-	k := &keeping{item: it, owner: owner, fresh: true, cancel: cancel, wake: make(chan struct{}, 1)}
+	k := &keeping{item: it, fresh: true, cancel: cancel, wake: make(chan struct{}, 1)}
 	n.kept[target] = k
 	n.work.Go(func() { n.keep(ctx, k) })
 	return nil
@@ -83,16 +80,16 @@ func (n *Node) keep(ctx context.Context, k *keeping) {
 	wait := firstPut
 	for {
 		n.mu.Lock()
-		it, owner := k.item, k.owner
+		it := k.item
 		k.fresh = false
 		n.mu.Unlock()
-		s, err := n.Put(ctx, it, PutOptions{Missing: !owner})
+		s, err := n.Put(ctx, it, PutOptions{})
 		put := n.now()
 		if ctx.Err() != nil {
 			return
 		}
 		switch {
-		case s.Newer != nil && !owner:
+		case s.Newer != nil:
 			n.mu.Lock()
 			if s.Newer.Seq > k.item.Seq {
 				k.item = *s.Newer
