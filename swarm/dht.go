@@ -63,7 +63,7 @@ func (n *Node) tellDHT(it *Item) {
 	case !it.public():
 		n.dht.Forget(it.hash)
 	default:
-		if err := n.dht.Announce(it.hash, n.Port()); err != nil && !errors.Is(err, mainline.ErrClosed) {
+		if err := n.dht.Announce(it.hash, n.Port(), it.spec.Content == nil); err != nil && !errors.Is(err, mainline.ErrClosed) {
 			n.log.Warn("not announced to the DHT", "torrent", it.hash, "err", err)
 		}
 	}

@@ -15,6 +15,7 @@ import (
 const (
 	minAnnounce   = time.Minute // between two
 	firstAnnounce = 30 * time.Second
+	firstSearch   = 5 * time.Second  // where peers are looked for
 	lastAnnounce  = 15 * time.Minute // peers are forgotten after half an hour, by BEP 5
 	maxSwarmsOurs = 10000
 	// maxPeersFound bounds the peers of one walk that are passed on.
@@ -31,8 +32,8 @@ type announcement struct {
 
 // Announce tells the network now, and from time to time, that peers of an infohash are to
 // be had at the given TCP port of this machine, and tells OnPeers who else there is. With
-// port 0 it only asks.
-func (n *Node) Announce(infohash [20]byte, port uint16) error {
+// port 0 it only asks. Somebody who is searching asks more often in the beginning.
+func (n *Node) Announce(infohash [20]byte, port uint16, searching bool) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	switch {
@@ -46,7 +47,11 @@ func (n *Node) Announce(infohash [20]byte, port uint16) error {
 	ctx, cancel := context.WithCancel(n.ctx)
 	a := &announcement{infohash: infohash, port: port, cancel: cancel, wake: make(chan struct{}, 1)}
 	n.swarms[infohash] = a
-	n.work.Go(func() { n.announce(ctx, a) })
+	wait := firstAnnounce
+	if searching {
+		wait = firstSearch
+	}
+	n.work.Go(func() { n.announce(ctx, a, wait) })
 	return nil
 }
 
@@ -72,12 +77,11 @@ func (n *Node) Again(infohash [20]byte) {
 	}
 }
 
-func (n *Node) announce(ctx context.Context, a *announcement) {
+func (n *Node) announce(ctx context.Context, a *announcement, wait time.Duration) {
 	defer a.cancel()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	<-timer.C
-	wait := firstAnnounce
 	for {
 		peers, told, err := n.tell(ctx, a)
 		if ctx.Err() != nil {

@@ -43,13 +43,13 @@
 // dictionary with the key ih of 20 bytes points to a torrent (BEP 46).
 //
 // [Node.Get] reports each better item at once, and at the end the newest one. [Node.Keep]
-// puts an item at most once a minute, and again after 2, 4, 8 minutes and so on up to an
+// puts an item a second after it came, at most once a minute, and again after 2, 4, 8 minutes and so on up to an
 // hour; nodes forget items after two.
 //
 // # Peers
 //
-// [Node.Announce] asks for peers at once, after 30 s, 1 min, 2 min and so on up to 15 min,
-// and then announces our TCP port to the nodes that it met.
+// [Node.Announce] asks for peers at once, after 30 s, 1 min, 2 min and so on up to 15 min
+// (beginning with 5 s for who has nothing yet), and then announces our TCP port to the nodes that it met.
 //
 // # The table
 //

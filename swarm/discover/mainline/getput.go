@@ -96,6 +96,10 @@ func (n *Node) Put(ctx context.Context, it Item, o PutOptions) (Stored, error) {
 		return Stored{}, fmt.Errorf("put an item: %w", err)
 	}
 	defer done()
+	return n.put(ctx, it, o)
+}
+
+func (n *Node) put(ctx context.Context, it Item, o PutOptions) (Stored, error) {
 	f, near, found := n.get(ctx, it.Key, it.Salt, nil)
 	s := Stored{}
 	if found && (f.Item.Seq > it.Seq || f.Item.Seq == it.Seq && !f.Item.same(it)) {

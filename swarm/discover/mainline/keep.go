@@ -9,6 +9,7 @@ import (
 
 // When a kept item is put.
 const (
+	gather   = time.Second // after which several that came in a row are one
 	minPut   = time.Minute // between two puts of one item
 	firstPut = 2 * time.Minute
 	lastPut  = time.Hour // items are forgotten after two
@@ -26,7 +27,7 @@ type keeping struct {
 	wake   chan struct{}
 }
 
-// Keep puts an item now, but not within a minute of the last time, and again after 2
+// Keep puts an item in a second, but not within a minute of the last time, and again after 2
 // minutes, 4, 8, and so on up to an hour, whoever signed it. It takes the place of an
 // older one under the same key and salt; when the network has a newer one, that is kept
 // instead. An item that is not newer than the one that is kept is passed over.
@@ -74,16 +75,25 @@ func (n *Node) Drop(target [20]byte) {
 
 func (n *Node) keep(ctx context.Context, k *keeping) {
 	defer k.cancel()
-	timer := time.NewTimer(0)
+	timer := time.NewTimer(gather)
 	defer timer.Stop()
-	<-timer.C
 	wait := firstPut
 	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		}
+		done, err := n.start(ctx)
+		if err != nil {
+			return
+		}
 		n.mu.Lock()
-		it := k.item
+		it := k.item // the newest, however long the network was not reached
 		k.fresh = false
 		n.mu.Unlock()
-		s, err := n.Put(ctx, it, PutOptions{})
+		s, err := n.put(ctx, it, PutOptions{})
+		done()
 		put := n.now()
 		if ctx.Err() != nil {
 			return
@@ -100,22 +110,30 @@ func (n *Node) keep(ctx context.Context, k *keeping) {
 		}
 		timer.Reset(n.spread(wait))
 		wait = min(2*wait, lastPut)
-	sleep:
-		for {
-			n.mu.Lock()
-			fresh := k.fresh
-			n.mu.Unlock()
-			if fresh {
-				wait = firstPut
-				timer.Reset(max(0, minPut-n.now().Sub(put)))
-			}
-			select {
-			case <-ctx.Done():
-				return
-			case <-k.wake:
-			case <-timer.C:
-				break sleep
-			}
+		if !n.rest(ctx, k, timer) {
+			wait = firstPut
+			timer.Reset(max(gather, minPut-n.now().Sub(put)))
+		}
+	}
+}
+
+// rest waits until the timer is about to fire, or reports false when another item has come
+// before.
+func (n *Node) rest(ctx context.Context, k *keeping, timer *time.Timer) bool {
+	for {
+		n.mu.Lock()
+		fresh := k.fresh
+		n.mu.Unlock()
+		if fresh {
+			return false
+		}
+		select {
+		case <-ctx.Done():
+			return true
+		case <-k.wake:
+		case <-timer.C:
+			timer.Reset(0)
+			return true
 		}
 	}
 }

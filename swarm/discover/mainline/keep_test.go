@@ -143,12 +143,12 @@ func TestPeers(t *testing.T) {
 		w.settle(10 * time.Second)
 		ih := [20]byte([]byte(id20))
 		for i, n := range host {
-			if err := n.Announce(ih, uint16(9000+i)); err != nil {
+			if err := n.Announce(ih, uint16(9000+i), true); err != nil {
 				t.Fatal(err)
 			}
 		}
 		w.settle(5 * time.Second)
-		if err := nodes[8].Announce(ih, 0); err != nil {
+		if err := nodes[8].Announce(ih, 0, true); err != nil {
 			t.Fatal(err)
 		}
 		w.settle(5 * time.Second)
@@ -179,7 +179,7 @@ func TestAlone(t *testing.T) {
 			}
 		})
 		for _, n := range []*Node{mute, lost} {
-			n.Announce([20]byte{1}, 7)
+			n.Announce([20]byte{1}, 7, true)
 			n.Keep(signed(t, "m", 1, "le"))
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			if _, err := n.Get(ctx, publicKey(1), nil, nil); !errors.Is(err, ErrAlone) {
@@ -202,7 +202,7 @@ func TestAlone(t *testing.T) {
 		if d := time.Since(begin); d > time.Second {
 			t.Errorf("Close took %s", d)
 		}
-		if err := lost.Announce([20]byte{2}, 1); !errors.Is(err, ErrClosed) {
+		if err := lost.Announce([20]byte{2}, 1, true); !errors.Is(err, ErrClosed) {
 			t.Errorf("after Close: %v", err)
 		}
 	})
