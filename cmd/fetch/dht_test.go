@@ -156,19 +156,6 @@ func hostileNode(t *testing.T, bootstrap string, target [20]byte) *atomic.Int64 
 	if err != nil {
 		t.Fatal(err)
 	}
-	dict := func(kv ...any) []byte {
-		b := []byte{'d'}
-		for i := 0; i < len(kv); i += 2 {
-			b = bencode.AppendString(b, kv[i].(string))
-			switch v := kv[i+1].(type) {
-			case []byte:
-				b = append(b, v...)
-			case string:
-				b = bencode.AppendString(b, v)
-			}
-		}
-		return append(b, 'e')
-	}
 	key, sig := strings.Repeat("k", 32), strings.Repeat("s", 64)
 	lies := []func(tid string) []byte{
 		func(tid string) []byte { // no seq
@@ -223,4 +210,19 @@ func hostileNode(t *testing.T, bootstrap string, target [20]byte) *atomic.Int64 
 		t.Fatal(err)
 	}
 	return &count
+}
+
+// dict prints a dictionary of strings, and of values that are bencoded already.
+func dict(kv ...any) []byte {
+	b := []byte{'d'}
+	for i := 0; i < len(kv); i += 2 {
+		b = bencode.AppendString(b, kv[i].(string))
+		switch v := kv[i+1].(type) {
+		case []byte:
+			b = append(b, v...)
+		case string:
+			b = bencode.AppendString(b, v)
+		}
+	}
+	return append(b, 'e')
 }

@@ -157,8 +157,9 @@ func (w *wire) crowd(count int, change func(i int, cfg *Config)) (nodes []*Node)
 	return nodes
 }
 
+// settle lets virtual time pass, and all that is due then be done.
 func (w *wire) settle(d time.Duration) {
-	time.Sleep(d)
+	<-time.After(d)
 	synctest.Wait()
 }
 
