@@ -65,6 +65,13 @@ func (n *Node) Forget(infohash [20]byte) {
 	}
 }
 
+// Announces reports whether an infohash is announced.
+func (n *Node) Announces(infohash [20]byte) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.swarms[infohash] != nil
+}
+
 // Again asks for more peers, as soon as a minute has passed since the last time.
 func (n *Node) Again(infohash [20]byte) {
 	n.mu.Lock()
