@@ -116,6 +116,9 @@ func FuzzUnpackRoot(f *testing.F) {
 		if len(raw) > signing.MaxRoot {
 			t.Fatalf("%d bytes", len(raw))
 		}
+		if len(raw) > 256 {
+			return // packing that again takes the time of a thousand others
+		}
 		if value, ok := PackRoot(raw); ok {
 			if again, err := UnpackRoot(value); err != nil || !bytes.Equal(again, raw) {
 				t.Fatalf("%q came back as %q: %v", raw, again, err)
