@@ -17,7 +17,7 @@ import (
 // went, as long as a follower is there; without both it is forgotten.
 func TestKeep(t *testing.T) {
 	bubble(t, func(t *testing.T, w *wire) {
-		nodes := w.crowd(10, nil)
+		nodes := w.crowd(6, nil)
 		w.settle(time.Minute)
 		it := signed(t, "m", 5, "5:hello")
 		owner, follower := nodes[3], nodes[4]
@@ -27,14 +27,14 @@ func TestKeep(t *testing.T) {
 		w.settle(10 * time.Second)
 		there := func(when string, want bool) Found {
 			t.Helper()
-			f, err := nodes[9].Get(t.Context(), publicKey(1), []byte("m"), nil)
+			f, err := nodes[5].Get(t.Context(), publicKey(1), []byte("m"), nil)
 			if (err == nil) != want || !want && !errors.Is(err, ErrNotFound) {
 				t.Errorf("%s: %+v, %v", when, f, err)
 			}
 			return f
 		}
 		there("at once", true)
-		for range 3 {
+		for range 2 {
 			time.Sleep(100 * time.Minute)
 			there("later", true)
 		}
@@ -42,7 +42,7 @@ func TestKeep(t *testing.T) {
 			t.Fatal(err)
 		}
 		owner.Drop(it.Target())
-		for range 3 {
+		for range 2 {
 			time.Sleep(100 * time.Minute)
 			there("without its owner", true)
 		}
