@@ -47,11 +47,11 @@ func (n *Node) Announce(infohash [20]byte, port uint16, searching bool) error {
 	ctx, cancel := context.WithCancel(n.ctx)
 	a := &announcement{infohash: infohash, port: port, cancel: cancel, wake: make(chan struct{}, 1)}
 	n.swarms[infohash] = a
-	wait := firstAnnounce
+	wait, slots := firstAnnounce, n.spare
 	if searching {
-		wait = firstSearch
+		wait, slots = firstSearch, n.urgent
 	}
-	n.work.Go(func() { n.announce(ctx, a, wait) })
+	n.work.Go(func() { n.announce(ctx, a, wait, slots) })
 	return nil
 }
 
@@ -84,13 +84,13 @@ func (n *Node) Again(infohash [20]byte) {
 	}
 }
 
-func (n *Node) announce(ctx context.Context, a *announcement, wait time.Duration) {
+func (n *Node) announce(ctx context.Context, a *announcement, wait time.Duration, slots chan struct{}) {
 	defer a.cancel()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	<-timer.C
 	for {
-		peers, told, err := n.tell(ctx, a)
+		peers, told, err := n.tell(ctx, a, slots)
 		if ctx.Err() != nil {
 			return
 		}
@@ -115,8 +115,8 @@ func (n *Node) announce(ctx context.Context, a *announcement, wait time.Duration
 
 // tell asks for peers and announces ours. It returns how many peers were found and how
 // many nodes keep us.
-func (n *Node) tell(ctx context.Context, a *announcement) (peers, told int, err error) {
-	done, err := n.start(ctx)
+func (n *Node) tell(ctx context.Context, a *announcement, slots chan struct{}) (peers, told int, err error) {
+	done, err := n.start(ctx, slots)
 	if err != nil {
 		return 0, 0, err
 	}

@@ -60,7 +60,8 @@
 // that does not; addresses of private networks fit any id. With fewer than 8 nodes,
 // bootstrap nodes and those of the last run are asked, with doubling distances from 2 s to
 // 10 min; with neither, nothing is ever sent. A node that was silent for 10 min is asked,
-// and every 15 min there is a walk to our own id and one to anywhere.
+// and after 5 s, 10, 20 and so on up to 15 min there is a walk to our own id and one to
+// where least is known.
 //
 // The file of the table is replaced whole every 15 min and at the end: strict bencode
 //

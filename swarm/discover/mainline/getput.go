@@ -36,7 +36,7 @@ func (n *Node) Get(ctx context.Context, key ed25519.PublicKey, salt []byte, bett
 	if len(key) != ed25519.PublicKeySize || len(salt) > maxSalt {
 		return Found{}, fmt.Errorf("get an item: %w: a key of %d and a salt of %d bytes", ErrMalformed, len(key), len(salt))
 	}
-	done, err := n.start(ctx)
+	done, err := n.start(ctx, n.urgent)
 	if err != nil {
 		return Found{}, fmt.Errorf("get an item: %w", err)
 	}
@@ -91,7 +91,7 @@ func (n *Node) Put(ctx context.Context, it Item, o PutOptions) (Stored, error) {
 	if err := it.Check(); err != nil {
 		return Stored{}, fmt.Errorf("put: %w", err)
 	}
-	done, err := n.start(ctx)
+	done, err := n.start(ctx, n.urgent)
 	if err != nil {
 		return Stored{}, fmt.Errorf("put an item: %w", err)
 	}

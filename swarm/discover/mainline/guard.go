@@ -8,10 +8,12 @@ import (
 	"time"
 )
 
-// Pauses after a read that failed: a socket on which that lasts must not spin.
+// Pauses after a read that failed: a socket on which that lasts must not spin, and one on
+// which strangers cause it, as with too large packets on Windows, must not stand still.
 const (
 	firstPause = time.Millisecond
-	lastPause  = time.Second
+	lastPause  = 20 * time.Millisecond
+	deadPause  = time.Minute // the socket is closed: Close is on its way
 )
 
 // guard stands between the network and the library. Queries are answered on this side;
@@ -33,7 +35,7 @@ func (g *guard) ReadFrom(b []byte) (int, net.Addr, error) {
 			// Only Close ends reading. Anything else is either over soon, as when an
 			// earlier packet of ours was answered with "port unreachable", or lasts.
 			if errors.Is(err, net.ErrClosed) {
-				pause = lastPause
+				pause = deadPause
 			}
 			t := time.NewTimer(pause)
 			select {

@@ -62,6 +62,13 @@ func (n *Node) Keep(it Item) error {
 	return nil
 }
 
+// Keeps reports whether an item of that target is kept.
+func (n *Node) Keeps(target [20]byte) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.kept[target] != nil
+}
+
 // Drop ends what Keep began. The network forgets the item after two hours, unless others
 // keep it.
 func (n *Node) Drop(target [20]byte) {
@@ -84,7 +91,7 @@ func (n *Node) keep(ctx context.Context, k *keeping) {
 			return
 		case <-timer.C:
 		}
-		done, err := n.start(ctx)
+		done, err := n.start(ctx, n.spare)
 		if err != nil {
 			return
 		}

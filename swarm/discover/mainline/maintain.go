@@ -12,22 +12,25 @@ import (
 
 // When the table is looked after.
 const (
-	few         = 8 // nodes: with fewer, more are looked for
-	firstJoin   = 2 * time.Second
-	lastJoin    = 10 * time.Minute
-	housework   = time.Minute
-	staleAfter  = 10 * time.Minute
-	refreshTime = 15 * time.Minute
-	saveTime    = 15 * time.Minute
-	resolveTime = 5 * time.Second
-	maxStale    = 16 // nodes that are asked each time
+	few        = 8 // nodes: with fewer, more are looked for
+	firstJoin  = 2 * time.Second
+	lastJoin   = 10 * time.Minute
+	housework  = time.Minute
+	staleAfter = 10 * time.Minute
+	// Walks that refresh the table come often in the beginning: where many start at once,
+	// the first walks meet hardly anybody.
+	firstRefresh = 5 * time.Second
+	lastRefresh  = 15 * time.Minute
+	saveTime     = 15 * time.Minute
+	resolveTime  = 5 * time.Second
+	maxStale     = 16 // nodes that are asked each time
 )
 
 // maintain keeps the table filled and fresh, until the node closes.
 func (n *Node) maintain() {
 	var refreshed, joined, swept time.Time
 	saved := n.now()
-	wait := firstJoin
+	wait, again := firstJoin, firstRefresh
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -56,7 +59,10 @@ func (n *Node) maintain() {
 			swept = now
 			n.sweep(now)
 		}
-		if n.Size() > 0 && now.Sub(refreshed) >= refreshTime {
+		if n.Size() > 0 && now.Sub(refreshed) >= again {
+			if !refreshed.IsZero() {
+				again = min(2*again, lastRefresh)
+			}
 			refreshed = now
 			n.refresh()
 		}
@@ -64,7 +70,7 @@ func (n *Node) maintain() {
 			saved = now
 			n.save()
 		}
-		next := n.spread(housework)
+		next := n.spread(min(housework, again))
 		if n.Size() < few {
 			next = min(next, n.spread(wait))
 		}
@@ -93,8 +99,7 @@ func (n *Node) findNode(target [20]byte, addrs []netip.AddrPort) {
 	n.walk(n.ctx, target, "find_node", krpc.MsgArgs{Target: krpc.ID(target)}, addrs, func(contact, body) {})
 }
 
-// refresh walks to our own id and to a random one, so that nodes near and far are heard
-// of again.
+// refresh walks to our own id, and to one in the bucket of which least is known.
 func (n *Node) refresh() {
 	var far [20]byte
 	n.randMu.Lock()
@@ -103,6 +108,9 @@ func (n *Node) refresh() {
 	}
 	n.randMu.Unlock()
 	n.findNode(n.id, nil)
+	n.mu.Lock()
+	far = n.table.within(far, n.table.emptiest())
+	n.mu.Unlock()
 	n.findNode(far, nil)
 }
 

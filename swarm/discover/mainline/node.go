@@ -27,7 +27,7 @@ import (
 const (
 	answerTime   = 1500 * time.Millisecond // how long an answer is waited for
 	defaultRate  = 60                      // questions a second
-	walksAtOnce  = 6
+	walksAtOnce  = 4                       // of those that somebody waits for, and as many others
 	walkTime     = 30 * time.Second
 	meetings     = 64  // nodes that wait to be looked at
 	recentlyMet  = 512 // addresses
@@ -77,7 +77,8 @@ type Node struct {
 	ctx    context.Context
 	stop   context.CancelFunc
 	work   sync.WaitGroup
-	slots  chan struct{} // of walks
+	urgent chan struct{} // slots of walks that somebody waits for
+	spare  chan struct{} // slots of the rest
 	meet   chan contact
 	poke   chan struct{} // to look for nodes sooner
 
@@ -122,7 +123,8 @@ func Start(cfg Config) (*Node, error) {
 	}
 	n := &Node{
 		cfg: cfg, log: cfg.Logger, rand: cfg.Rand,
-		slots:  make(chan struct{}, walksAtOnce),
+		urgent: make(chan struct{}, walksAtOnce),
+		spare:  make(chan struct{}, walksAtOnce),
 		meet:   make(chan contact, meetings),
 		poke:   make(chan struct{}, 1),
 		grown:  make(chan struct{}),
@@ -347,8 +349,8 @@ func bodyOf(r *krpc.Return) (o body) {
 	return o
 }
 
-// start waits until somebody is known, and for a turn. The caller calls done.
-func (n *Node) start(ctx context.Context) (done func(), err error) {
+// start waits until somebody is known, and for one of the slots. The caller calls done.
+func (n *Node) start(ctx context.Context, slots chan struct{}) (done func(), err error) {
 	for {
 		n.mu.Lock()
 		empty, grown := n.table.size() == 0, n.grown
@@ -365,8 +367,8 @@ func (n *Node) start(ctx context.Context) (done func(), err error) {
 		}
 	}
 	select {
-	case n.slots <- struct{}{}:
-		return func() { <-n.slots }, nil
+	case slots <- struct{}{}:
+		return func() { <-slots }, nil
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	case <-n.ctx.Done():

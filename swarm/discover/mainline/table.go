@@ -165,6 +165,36 @@ func (t *table) nearest(target [20]byte, n int, w want) (out []contact) {
 	return slices.Clip(out[:min(n, len(out))])
 }
 
+// emptiest returns the bucket with the fewest nodes, up to the deepest that has any.
+func (t *table) emptiest() (at int) {
+	for i, b := range t.buckets[:t.depth()] {
+		if len(b) < len(t.buckets[at]) {
+			at = i
+		}
+	}
+	return at
+}
+
+// depth returns how many buckets there are up to the last that has nodes.
+func (t *table) depth() int {
+	for i := len(t.buckets); i > 0; i-- {
+		if len(t.buckets[i-1]) > 0 {
+			return i
+		}
+	}
+	return 0
+}
+
+// within returns id moved into a bucket: it shares as many leading bits with self.
+func (t *table) within(id [20]byte, bucket int) [20]byte {
+	for i := range bucket + 1 {
+		bit := byte(0x80 >> (i % 8))
+		id[i/8] = id[i/8]&^bit | t.self[i/8]&bit
+	}
+	id[bucket/8] ^= 0x80 >> (bucket % 8)
+	return id
+}
+
 // newest returns the nodes that answered last, for the file.
 func (t *table) newest(n int) (out []contact) {
 	all := make([]entry, 0, bucketSize)

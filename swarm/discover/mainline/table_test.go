@@ -65,6 +65,30 @@ func TestTable(t *testing.T) {
 	}
 }
 
+func TestBuckets(t *testing.T) {
+	tab := table{self: [20]byte([]byte(id20))}
+	r := rand.New(rand.NewPCG(3, 4))
+	for want := range 160 {
+		var id [20]byte
+		for i := range id {
+			id[i] = byte(r.Uint32())
+		}
+		id = tab.within(id, want)
+		if tab.bucket(id) != &tab.buckets[want] {
+			t.Errorf("%x is not in bucket %d", id, want)
+		}
+	}
+	if tab.emptiest() != 0 || tab.depth() != 0 {
+		t.Errorf("of an empty table: %d, %d", tab.emptiest(), tab.depth())
+	}
+	for i, bucket := range []int{0, 0, 1, 2, 2, 4, 4, 4} {
+		tab.answered(contact{tab.within([20]byte{byte(i)}, bucket), netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(i + 1)}), 1)}, epochTime)
+	}
+	if tab.depth() != 5 || tab.emptiest() != 3 {
+		t.Errorf("depth %d, emptiest %d", tab.depth(), tab.emptiest())
+	}
+}
+
 func TestTablePublic(t *testing.T) {
 	var tab table
 	entered := 0
