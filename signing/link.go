@@ -1,6 +1,7 @@
 package signing
 
 import (
+	"crypto/ed25519"
 	"fmt"
 	"net"
 	"net/url"
@@ -81,6 +82,15 @@ func ParseLink(s string) (Link, error) {
 		return Link{}, fmt.Errorf("%w: %w", ErrLink, err)
 	}
 	return l, nil
+}
+
+// ItemKey returns DHTKey as a key, or nil when there is none.
+func (l Link) ItemKey() ed25519.PublicKey {
+	b, err := base32Lower.DecodeString(l.DHTKey)
+	if err != nil || len(b) != ed25519.PublicKeySize {
+		return nil
+	}
+	return b
 }
 
 func (l *Link) parseQuery(query string) error {

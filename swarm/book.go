@@ -21,6 +21,7 @@ const (
 	fromUser source = iota // --peer, a link's hint: kept for ever
 	fromLAN
 	fromTracker
+	fromDHT
 	fromPEX
 )
 

@@ -30,6 +30,14 @@
 //	seeding    complete
 //	failed     see Item.Err
 //
+// # The DHT
+//
+// With Config.DHT a node takes part in the DHT (package mainline), on the UDP port of its
+// TCP port's number. Where the embedded tracker reads that port, packets that begin like a
+// bencoded dictionary are the DHT's. Every item that is neither private nor unlisted is
+// announced there, swarms without content too, and who is found goes into its address
+// book. Of a torrent without metadata it is not known yet whether it is private.
+//
 // # The wrapped connection
 //
 // Every connection of the engine is a tap (tap.go), the place where this node's

@@ -23,6 +23,7 @@ type GossipConfig struct {
 	Protocol string
 	Peers    []netip.AddrPort
 	Trackers []string
+	Unlisted bool // keep it out of the DHT
 	// The callbacks run one at a time in a goroutine of the gossip's own and may
 	// call Send, nothing that waits for the node. Joined's addr is where the peer
 	// listens, invalid if that is not known.
@@ -73,6 +74,7 @@ func (n *Node) Join(cfg GossipConfig) (*Gossip, error) {
 		Infohash: cfg.Infohash,
 		Peers:    cfg.Peers,
 		Trackers: cfg.Trackers,
+		Unlisted: cfg.Unlisted,
 		Open: func(*manifest.Torrent) (*store.Content, error) {
 			return nil, errors.New("a swarm without content has nothing to open")
 		},
@@ -130,6 +132,15 @@ func (g *Gossip) Addrs() (out []netip.AddrPort) {
 
 // AddPeers enters addresses to connect to.
 func (g *Gossip) AddPeers(addrs ...netip.AddrPort) { g.item.AddPeers(addrs...) }
+
+// Unlist takes the swarm out of the DHT.
+func (g *Gossip) Unlist() {
+	n := g.item.node
+	n.mail.post(func() {
+		g.item.unlisted = true
+		n.tellDHT(g.item)
+	})
+}
 
 // Leave ends the membership. No callback runs after it has returned.
 func (g *Gossip) Leave(ctx context.Context) error {

@@ -48,6 +48,8 @@ type Spec struct {
 	Name     string           // shown until the metainfo is known
 	Peers    []netip.AddrPort // hints
 	Trackers []string         // announce URLs, beside the node's own
+	// Unlisted keeps the item out of the DHT, as what belongs to a private channel.
+	Unlisted bool
 }
 
 // Item is one torrent of a node.
@@ -82,6 +84,7 @@ type Item struct {
 	state        State
 	err          error
 	path         string
+	unlisted     bool // not to be named in the DHT
 	book         *book
 	links        map[uint64]*link
 	sight        *policy.Sight   // set while fetching

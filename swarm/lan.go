@@ -154,8 +154,11 @@ func (n *Node) heard(ih Infohash, ap netip.AddrPort) {
 	n.dialSome(it, it.state == StateSeeding)
 }
 
-// announceAll tells local discovery which torrents this node takes part in.
+// announceAll tells local discovery and the DHT which torrents this node takes part in.
 func (n *Node) announceAll() {
+	for _, it := range n.items {
+		n.tellDHT(it)
+	}
 	if n.lan.lsd == nil {
 		return
 	}

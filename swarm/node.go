@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"handful/swarm/discover"
+	"handful/swarm/discover/mainline"
 	"handful/swarm/policy"
 	"handful/swarm/tracker"
 )
@@ -49,6 +50,15 @@ type Config struct {
 	Blind bool
 	// Tracker runs the embedded tracker on the node's port.
 	Tracker bool
+	// DHT takes part in the DHT (package mainline), on the UDP port of the same number
+	// as the TCP port where that is free. Not together with LANOnly, and not for items
+	// that are private.
+	DHT bool
+	// DHTBootstrap are HOST:PORT of nodes of the DHT to ask first; none: only those that
+	// DHTFile knows, and whoever asks us.
+	DHTBootstrap []string
+	// DHTFile keeps whom the node knows there; empty: nothing is kept.
+	DHTFile string
 	// Trackers that every item announces to.
 	Trackers []string
 	// Known is what Node.Known returned in an earlier run: peers that were useful
@@ -96,6 +106,8 @@ type Node struct {
 	lan     *lan
 	ann     *discover.Announcer
 	tracker *tracker.Server // nil without
+	dht     *mainline.Node  // nil without; set before anybody else can see the node
+	dhtPort *shared         // the port of dht that the tracker reads; nil: none is shared
 	loopEnd chan struct{}
 	helpers sync.WaitGroup
 	life    sync.RWMutex // read while an item is added, so that Close finds them all
@@ -144,17 +156,21 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 	n.ctx, n.stop = context.WithCancel(context.WithoutCancel(ctx))
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+statusPath, n.serveStatus)
+	inDHT := cfg.DHT && !cfg.LANOnly
 	if cfg.Tracker {
-		n.tracker = newTracker(n)
+		n.tracker = newTracker(n, inDHT)
 		mux.Handle("/", n.tracker)
 	}
 	var err error
-	if n.front, err = listen(ctx, cfg.Listen, mux, cfg.Tracker); err != nil {
+	if n.front, err = listen(ctx, cfg.Listen, mux, cfg.Tracker || inDHT); err != nil {
 		n.stop()
 		return nil, err
 	}
 	if n.lan, err = newLAN(n); err != nil {
 		n.log.Warn("local discovery is off", "err", err)
+	}
+	if n.tracker != nil && inDHT && n.front.udp != nil {
+		n.dhtPort = newShared(n.front.udp)
 	}
 	n.locate()
 	allow := func(a netip.Addr) bool { return !n.cfg.LANOnly || n.lan.local(a) }
@@ -171,6 +187,11 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 			udp = knownPackets{udp, allow}
 		}
 		n.helpers.Go(func() { n.tracker.ServePacket(n.ctx, udp) })
+	}
+	if inDHT {
+		if err := n.joinDHT(); err != nil {
+			n.log.Warn("the DHT is off", "err", err)
+		}
 	}
 	n.ann = newAnnouncer(n)
 	go n.loop()
@@ -219,22 +240,23 @@ func (n *Node) Add(spec Spec) (*Item, error) {
 
 func (n *Node) newItem(spec Spec) (*Item, error) {
 	it := &Item{
-		node:    n,
-		spec:    spec,
-		hash:    spec.Infohash,
-		origin:  spec.Origin,
-		torrent: spec.Torrent,
-		content: spec.Content,
-		done:    make(chan struct{}),
-		stopped: make(chan struct{}),
-		filled:  make(chan struct{}),
-		failed:  make(chan error, 1),
-		layered: make(chan struct{}),
-		state:   StateMetadata,
-		book:    newBook(),
-		links:   make(map[uint64]*link),
-		haves:   make(map[uint64]bool),
-		cancel:  func() {},
+		node:     n,
+		spec:     spec,
+		hash:     spec.Infohash,
+		origin:   spec.Origin,
+		torrent:  spec.Torrent,
+		content:  spec.Content,
+		unlisted: spec.Unlisted,
+		done:     make(chan struct{}),
+		stopped:  make(chan struct{}),
+		filled:   make(chan struct{}),
+		failed:   make(chan error, 1),
+		layered:  make(chan struct{}),
+		state:    StateMetadata,
+		book:     newBook(),
+		links:    make(map[uint64]*link),
+		haves:    make(map[uint64]bool),
+		cancel:   func() {},
 	}
 	if spec.Content != nil {
 		it.torrent = spec.Content.Torrent()
@@ -294,6 +316,9 @@ func (n *Node) remove(it *Item) error {
 		}
 	})
 	n.ann.Set([20]byte(it.hash), nil)
+	if n.dht != nil {
+		n.dht.Forget(it.hash)
+	}
 	n.eng.drop(it)
 	if it.content != nil {
 		return it.content.Close()
@@ -328,7 +353,11 @@ func (n *Node) Close() error {
 	n.stop()
 	n.ann.Close()
 	n.lan.close()
-	err := n.eng.close()
+	var dht error
+	if n.dht != nil {
+		dht = n.dht.Close() // before the socket that it may share
+	}
+	err := errors.Join(dht, n.eng.close())
 	n.front.close()
 	n.helpers.Wait()
 	<-n.loopEnd
@@ -425,8 +454,14 @@ func (n *Node) mayDial(ap netip.AddrPort) bool {
 }
 
 // newTracker runs the embedded tracker for what this node publishes and fetches.
-func newTracker(n *Node) *tracker.Server {
+// Its port may be the DHT's as well.
+func newTracker(n *Node, inDHT bool) *tracker.Server {
+	var foreign func([]byte, net.Addr)
+	if inDHT {
+		foreign = func(b []byte, from net.Addr) { n.dhtPort.take(b, from) }
+	}
 	return tracker.New(tracker.Config{
+		Foreign: foreign,
 		Allowed: func(ih [20]byte) bool { return n.eng.has(Infohash(ih)) },
 		Self: func(ih [20]byte, local netip.Addr) []netip.AddrPort {
 			if !local.IsValid() {

@@ -103,6 +103,9 @@ func (n *Node) watch(it *Item, now time.Time) {
 	it.stalled = idle
 	it.book.hurry()
 	n.lan.hurry()
+	if n.dht != nil {
+		n.dht.Again(it.hash)
+	}
 	if drop && len(it.links) > 0 {
 		n.log.Info("no progress, connecting anew", "torrent", it.hash, "idle", idle.Round(time.Second))
 		for _, l := range it.links {

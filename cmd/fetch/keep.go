@@ -52,9 +52,11 @@ func (r *running) resume(ctx context.Context, rec store.Record) error {
 	if link, err := signing.ParseLink(m.Link); err == nil {
 		peers, _ := console.Resolve(ctx, link.Peers, r.app.Node.LANOnly)
 		spec.Peers, spec.Trackers = peers, link.Trackers
-		if _, err := r.follower(link.ID, peers, link.Trackers); err != nil {
+		f, err := r.follower(link, peers, link.Trackers)
+		if err != nil {
 			return err
 		}
+		spec.Unlisted = f.Private()
 	}
 	if rec.Kind == store.Finished {
 		c, err := r.store.Reopen(ctx, rec)

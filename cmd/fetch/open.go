@@ -58,6 +58,7 @@ func openNode(ctx context.Context, a *console.App, stateDir string) (node, error
 		items:     make(map[string]*fetching),
 	}
 	cfg.Known = console.LoadKnown(s, cfg.Logger)
+	cfg.DHTFile = filepath.Join(stateDir, console.DHTFile)
 	cfg.OnOffer = r.offered
 	cfg.OnEvent = r.happened
 	if r.node, err = swarm.Start(ctx, cfg); err != nil {
@@ -206,7 +207,7 @@ func (r *running) spec(ctx context.Context, req fetchRequest, peers []netip.Addr
 // resolve asks a channel what its entry is.
 func (r *running) resolve(ctx context.Context, req fetchRequest, peers []netip.AddrPort) (spec swarm.Spec, m meta, entry *console.Entry, err error) {
 	l := req.Channel
-	f, err := r.follower(l.ID, peers, append(l.Trackers, req.Trackers...))
+	f, err := r.follower(*l, peers, append(l.Trackers, req.Trackers...))
 	if err != nil {
 		return spec, m, nil, err
 	}
@@ -250,7 +251,8 @@ func (r *running) find(ctx context.Context, f *follow.Follower, req fetchRequest
 }
 
 // follower returns the running follower of a channel.
-func (r *running) follower(id signing.ID, peers []netip.AddrPort, trackers []string) (*follow.Follower, error) {
+func (r *running) follower(l signing.Link, peers []netip.AddrPort, trackers []string) (*follow.Follower, error) {
+	id := l.ID
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if f := r.followers[id]; f != nil {
@@ -259,6 +261,7 @@ func (r *running) follower(id signing.ID, peers []netip.AddrPort, trackers []str
 	}
 	f, err := follow.Open(follow.Config{
 		Node: r.node, Dir: filepath.Join(r.dir, "trust"), ID: id, Peers: peers, Trackers: trackers,
+		DHTKey: l.ItemKey(), Private: l.ReadKey != "",
 		Logger: r.app.Log(), Now: r.app.Env.Now,
 	})
 	if err != nil {

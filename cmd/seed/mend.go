@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"handful/manifest"
+	"handful/signing"
+	"handful/signing/keyfile"
 	"handful/swarm"
 	"handful/swarm/publish"
 	"handful/swarm/store"
@@ -39,10 +41,21 @@ func (r *running) serveOne(ctx context.Context, rec store.Record) (*servedItem, 
 	if err != nil {
 		return nil, err
 	}
-	if err := r.add(hash, swarm.Spec{Content: c, Origin: true}); err != nil {
+	if err := r.add(hash, swarm.Spec{Content: c, Origin: true, Unlisted: r.unlisted(m.Channel)}); err != nil {
 		return nil, err
 	}
 	return &servedItem{hash: hash, rec: rec, meta: m, content: c}, nil
+}
+
+// unlisted reports whether what a channel publishes is to be kept out of the DHT: when it
+// is private, or nobody knows.
+func (r *running) unlisted(channel string) bool {
+	id, err := signing.ParseID(channel)
+	if err != nil {
+		return true
+	}
+	keys, err := keyfile.Open(keysDir(r.dir), id)
+	return err != nil || keys.Newest().Private()
 }
 
 // mend makes the record of what is served agree with the log, which alone says what

@@ -45,6 +45,7 @@ func openNode(ctx context.Context, a *console.App, stateDir string) (node, error
 	}
 	cfg.Tracker = true
 	cfg.Known = console.LoadKnown(s, cfg.Logger)
+	cfg.DHTFile = filepath.Join(stateDir, console.DHTFile)
 	n, err := swarm.Start(ctx, cfg)
 	if err != nil {
 		return nil, errors.Join(err, s.Close())

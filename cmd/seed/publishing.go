@@ -88,7 +88,7 @@ func (r *running) seedAndSign(ctx context.Context, p *publish.Publisher, t *mani
 	if err != nil {
 		return m, errors.Join(err, c.Close())
 	}
-	if err := r.add(hash, swarm.Spec{Content: c, Origin: true, Peers: peers, Trackers: req.Trackers}); err != nil {
+	if err := r.add(hash, swarm.Spec{Content: c, Origin: true, Peers: peers, Trackers: req.Trackers, Unlisted: p.Private()}); err != nil {
 		return m, err
 	}
 	return r.sign(p, t, m, r.item(hash), c)

@@ -20,7 +20,12 @@ import (
 	"handful/swarm/store"
 )
 
+// No test sends a packet to the public DHT: this is inherited by every process that one
+// starts, but for those that name nodes of their own.
 func TestMain(m *testing.M) {
+	if dht := console.EnvName("dht"); os.Getenv(dht) == "" {
+		os.Setenv(dht, "false")
+	}
 	testscript.Main(m, map[string]func(){"seed": main})
 }
 
@@ -31,6 +36,7 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("HOME", env.WorkDir)
+			env.Setenv(console.EnvName("dht"), "false")
 			env.Setenv("HANDFUL_STATE_DIR", filepath.Join(env.WorkDir, "state"))
 			return nil
 		},

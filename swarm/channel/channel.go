@@ -74,6 +74,7 @@ type Config struct {
 	Sink     Sink
 	Peers    []netip.AddrPort
 	Trackers []string
+	Private  bool             // keep it out of the DHT
 	Now      func() time.Time // nil: time.Now
 }
 
@@ -89,6 +90,7 @@ func Join(n *swarm.Node, cfg Config) (*Channel, error) {
 		Protocol: Protocol,
 		Peers:    cfg.Peers,
 		Trackers: cfg.Trackers,
+		Unlisted: cfg.Private,
 		Joined:   func(p Peer, a netip.AddrPort) { <-ready; c.joined(p, a) },
 		Message:  func(p Peer, b []byte) { <-ready; c.message(p, b) },
 		Left:     func(p Peer) { <-ready; c.left(p) },
@@ -103,6 +105,9 @@ func Join(n *swarm.Node, cfg Config) (*Channel, error) {
 
 // Leave ends the membership; no method of the sink runs after it has returned.
 func (c *Channel) Leave(ctx context.Context) error { return c.gossip.Leave(ctx) }
+
+// Unlist takes the channel's swarm out of the DHT.
+func (c *Channel) Unlist() { c.gossip.Unlist() }
 
 // Peers returns who is connected.
 func (c *Channel) Peers() []Peer { return c.gossip.Peers() }

@@ -21,4 +21,15 @@
 // A peer that knows no answer gives none. Root documents travel in parts of at
 // most 32 KiB and are put together per peer, at most signing.MaxRoot bytes. Each
 // peer may ask a few dozen times a second; what is above that is dropped.
+//
+// # Items in the DHT
+//
+// The channel's DHT key (in its root document) signs mutable items of BEP 44. Under the
+// salt of a writer's name stands an update for strangers (signing.Update, from 0 entries
+// on) of at most 1000 bytes: with the newest entries if they fit, else the head alone. Its
+// seq is the head's time, or one more than the seq before where that is not higher; its
+// key ih points BEP 46 clients to the newest torrent. Under the salt root stands the newest
+// root document, deflated (RFC 1951) into a string, with its version as seq. Who holds the
+// DHT key can hide news or point to old ones; that they are the channel's is proved by what
+// is inside.
 package channel

@@ -163,6 +163,7 @@ ID is 40 characters, a-z and 2-7; its last ones are a checksum, so a typing erro
 is noticed. What follows a question mark is advice and never trusted:
 
     dn=NAME  tr=TRACKER  ws=WEB SEED  pe=HOST:PORT      each may be repeated
+    pk=DHT KEY                                          where the DHT has the news
 
 What follows "#k=" is the read key of a private channel, and a secret: pass such a
 link on stdin, since others on the machine can see arguments.

@@ -40,6 +40,8 @@ type Node struct {
 	SiteMap   string   // file that tells sites by addresses; empty: none
 	Ifaces    []string // names of the interfaces that LSD uses; empty: all that are up
 	LANOnly   bool     // talk to nobody beyond the interfaces' own prefixes
+	DHT       bool     // take part in the DHT; not with LANOnly
+	Bootstrap []string // HOST:PORT of nodes of the DHT to ask first; empty: the well-known ones
 	LimitUp   Limit    // of the whole node
 	LimitDown Limit    // of the whole node
 	LimitLAN  bool     // the limits bind near peers too
@@ -50,7 +52,7 @@ type Node struct {
 
 const defaultHandful = 8
 
-var nodeFlags = []string{"listen", "site", "site-map", "iface", "lan-only", "limit-up", "limit-down", "limit-lan", "machine-id", "blind-tiers", "handful"}
+var nodeFlags = []string{"listen", "site", "site-map", "iface", "lan-only", "dht", "dht-bootstrap", "limit-up", "limit-down", "limit-lan", "machine-id", "blind-tiers", "handful"}
 
 // AddFlags adds the node's flags; handful only for a binary that publishes.
 func (n *Node) AddFlags(f *pflag.FlagSet, publishes bool) {
@@ -59,6 +61,8 @@ func (n *Node) AddFlags(f *pflag.FlagSet, publishes bool) {
 	f.Var(&checkedValue{one: &n.SiteMap, kind: "FILE", check: anyText}, "site-map", "file of lines \"10.1.0.0/16 LABEL\": the sites of peers by address, and this machine's without --site")
 	f.Var(&checkedValue{many: &n.Ifaces, kind: "NAME", check: checkText}, "iface", "interface for local discovery; repeatable (default all that are up)")
 	f.BoolVar(&n.LANOnly, "lan-only", false, "talk to nobody beyond the networks of this machine's interfaces")
+	f.BoolVar(&n.DHT, "dht", true, "find peers and news through the DHT, and help others to; off with --lan-only and for what is private")
+	f.Var(&checkedValue{many: &n.Bootstrap, kind: "HOST:PORT,...", check: checkHostPort(false)}, "dht-bootstrap", "nodes of the DHT to ask first, instead of the public ones: with those of a company it has a DHT of its own")
 	f.Var(&n.LimitUp, "limit-up", "most bytes a second to send beyond the near peers: 500K, 5M, 1G (= 1024), or by the time of day: \"08:00,1M 19:00,off\", \"mon-fri 08:00,1M 19:00,off\"")
 	f.Var(&n.LimitDown, "limit-down", "most bytes a second to receive, in the same words")
 	f.BoolVar(&n.LimitLAN, "limit-lan", false, "the limits bind peers on this machine, network and site as well")

@@ -48,12 +48,19 @@ func PlanOf(action string, t *manifest.Torrent) Plan {
 	return p
 }
 
+// publicRouters are nodes of the public DHT that their owners keep for newcomers.
+var publicRouters = []string{"router.bittorrent.com:6881", "dht.transmissionbt.com:6881", "router.utorrent.com:6881", "dht.libtorrent.org:25401"}
+
+// DHTFile is the file in a state directory that keeps whom a node knows in the DHT.
+const DHTFile = "dht"
+
 // Config returns what the options say about a node.
 func (n Node) Config(a *App) (swarm.Config, error) {
 	cfg := swarm.Config{
 		Listen:     n.Listen,
 		Interfaces: n.Ifaces,
 		LANOnly:    n.LANOnly,
+		DHT:        n.DHT,
 		MachineID:  n.MachineID,
 		Site:       n.Site,
 		Blind:      n.Blind,
@@ -63,6 +70,9 @@ func (n Node) Config(a *App) (swarm.Config, error) {
 		LimitLAN:   n.LimitLAN,
 		Logger:     a.Log(),
 		Now:        a.Env.Now,
+	}
+	if cfg.DHTBootstrap = n.Bootstrap; len(cfg.DHTBootstrap) == 0 {
+		cfg.DHTBootstrap = publicRouters
 	}
 	if cfg.MachineID == "" {
 		cfg.MachineID = machineID()

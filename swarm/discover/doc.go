@@ -60,6 +60,10 @@
 // Certificates of https trackers are not checked: a tracker is never believed
 // anyway, the worst it can do is name useless peers.
 //
+// # The DHT
+//
+// See package mainline.
+//
 // # Which addresses are near
 //
 // [Links] says which prefixes the machine's interfaces are in and whether an

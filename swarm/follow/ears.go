@@ -37,13 +37,18 @@ func (e ears) Joined(p channel.Peer, _ netip.AddrPort) {
 	f.ask(p)
 }
 
-// ask asks a peer for the news of all writers that are followed, and for pages.
-func (f *Follower) ask(p channel.Peer) {
+// writers returns whose news are wanted.
+func (f *Follower) writers() []string {
 	writers := f.trust.Writers()
 	if !slices.Contains(writers, signing.MainWriter) {
 		writers = append(writers, signing.MainWriter)
 	}
-	for _, w := range writers {
+	return writers
+}
+
+// ask asks a peer for the news of all writers that are followed, and for pages.
+func (f *Follower) ask(p channel.Peer) {
+	for _, w := range f.writers() {
 		f.channel.AskUpdate(p, w, f.trust.Size(w))
 	}
 	f.mu.Lock()
@@ -72,6 +77,10 @@ func (e ears) Root(p channel.Peer, _ int64, raw []byte) {
 	if known {
 		f.ask(p)
 		return
+	}
+	f.rootOnce.Do(func() { close(f.rooted) })
+	if f.Private() {
+		f.channel.Unlist()
 	}
 	for _, q := range f.channel.Peers() {
 		f.ask(q)
@@ -132,12 +141,24 @@ func (e ears) after(p channel.Peer, writer string, u signing.Update, acc signing
 	case acc.Needs.Range:
 		f.channel.AskRange(p, writer, acc.Needs.Size)
 	case acc.Needs.Root > 0:
-		f.channel.AskRoot(p, acc.Needs.Root)
+		f.each(p, func(q channel.Peer) { f.channel.AskRoot(q, acc.Needs.Root) })
 	case acc.Needs.Update:
-		f.channel.AskUpdate(p, writer, acc.Needs.Size)
+		f.each(p, func(q channel.Peer) { f.channel.AskUpdate(q, writer, acc.Needs.Size) })
 	case acc.Changed:
 		f.channel.Push(writer, u, p)
 		f.offer()
+	}
+}
+
+// each calls ask for a peer that can be asked about news: whoever brought them, or all, if
+// nobody did.
+func (f *Follower) each(p channel.Peer, ask func(channel.Peer)) {
+	if p != nobody {
+		ask(p)
+		return
+	}
+	for _, q := range f.channel.Peers() {
+		ask(q)
 	}
 }
 

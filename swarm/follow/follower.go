@@ -2,6 +2,7 @@ package follow
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -43,19 +44,29 @@ type Config struct {
 	ID       signing.ID
 	Peers    []netip.AddrPort
 	Trackers []string
-	Logger   *slog.Logger
-	Now      func() time.Time // nil: time.Now
+	// DHTKey is the key of the channel's items in the DHT, as a link tells it; nil: not
+	// known before the root document is.
+	DHTKey ed25519.PublicKey
+	// Private keeps the channel out of the DHT before its root document is known, which
+	// then decides.
+	Private bool
+	Logger  *slog.Logger
+	Now     func() time.Time // nil: time.Now
 }
 
 // Follower follows one channel on a running node: it collects what peers say,
 // lets Trust decide, and passes on what was believed. All methods are safe for
 // concurrent use.
 type Follower struct {
-	cfg     Config
-	trust   *Trust
-	channel *channel.Channel
-	started time.Time
-	ready   chan struct{} // closed when channel is set
+	cfg      Config
+	trust    *Trust
+	channel  *channel.Channel
+	started  time.Time
+	ready    chan struct{} // closed when channel is set
+	rooted   chan struct{} // closed, by rootOnce, when the first root document came
+	rootOnce sync.Once
+	stop     context.CancelFunc
+	looking  sync.WaitGroup
 
 	mu       sync.Mutex
 	news     chan struct{}         // closed and replaced at every change
@@ -85,7 +96,9 @@ type Found struct {
 	Raw    []byte
 	Entry  manifest.Entry
 	State  signing.State
-	Signed time.Time // of the newest head
+	// Private channels have content that is not announced in public.
+	Private bool
+	Signed  time.Time // of the newest head
 	// Sources is how many peers told what they hold.
 	Sources int
 }
@@ -106,6 +119,7 @@ func Open(cfg Config) (*Follower, error) {
 		cfg: cfg, trust: trust, started: cfg.Now(),
 		news:    make(chan struct{}),
 		ready:   make(chan struct{}),
+		rooted:  make(chan struct{}),
 		sources: make(map[channel.Peer]bool),
 		ranges:  make(map[channel.Peer]signing.Update),
 		pages:   make(map[place][]byte),
@@ -114,11 +128,17 @@ func Open(cfg Config) (*Follower, error) {
 	}
 	f.channel, err = channel.Join(cfg.Node, channel.Config{
 		ID: cfg.ID, Source: held{trust}, Sink: ears{f}, Peers: cfg.Peers, Trackers: cfg.Trackers, Now: cfg.Now,
+		Private: f.Private(),
 	})
 	if err != nil {
 		return nil, err
 	}
 	close(f.ready)
+	ctx, stop := context.WithCancel(context.Background())
+	f.stop = stop
+	if d := cfg.Node.DHT(); d != nil {
+		f.looking.Go(func() { f.watchItems(ctx, d) })
+	}
 	f.offer()
 	return f, nil
 }
@@ -139,7 +159,11 @@ func (f *Follower) AddPeers(addrs ...netip.AddrPort) { f.channel.AddPeers(addrs.
 func (f *Follower) Peers() int { return len(f.channel.Peers()) }
 
 // Close leaves the channel's swarm. What is believed is on disk.
-func (f *Follower) Close() error { return f.channel.Leave(context.Background()) }
+func (f *Follower) Close() error {
+	f.stop()
+	f.looking.Wait()
+	return f.channel.Leave(context.Background())
+}
 
 // change runs c and wakes whoever waits.
 func (f *Follower) change(c func()) {
@@ -324,7 +348,7 @@ func (f *Follower) judge(writer string, index int64, raw []byte, head signing.He
 	f.mu.Unlock()
 	return Found{
 		Writer: writer, Index: index, Raw: raw, Entry: entry, Signed: head.Time, Sources: sources,
-		State: f.trust.State(writer, f.cfg.Now()),
+		State: f.trust.State(writer, f.cfg.Now()), Private: f.Private(),
 	}, true, nil
 }
 
@@ -427,6 +451,6 @@ func (f Found) Spec() (spec swarm.Spec, ok bool) {
 	default:
 		return spec, false
 	}
-	spec.InfoSum = &sum
+	spec.InfoSum, spec.Unlisted = &sum, f.Private
 	return spec, true
 }

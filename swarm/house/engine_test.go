@@ -14,7 +14,7 @@ const (
 
 var (
 	// engineUsers are the packages that may use the engine's module and its relatives outside of tests.
-	engineUsers = []string{"swarm", "swarm/discover", "bench/rival", "bench/stock", "bench/liar"}
+	engineUsers = []string{"swarm", "swarm/discover", "swarm/discover/mainline", "bench/rival", "bench/stock", "bench/liar"}
 	// clientFiles are the files beside tests that may import the package of the engine's Client.
 	clientFiles = []string{"swarm/engine.go", "swarm/item.go", "swarm/link.go", "swarm/mask.go", "bench/stock/main.go", "bench/liar/main.go"}
 	// clientMakers are those of them that may know the Client itself. Tests outside of package swarm may, too: there it

@@ -11,7 +11,7 @@ import (
 var floors = [][]string{
 	{"manifest/bencode", "swarm/policy", "signing/durable", "swarm/house"},
 	{"manifest", "signing", "signing/durable/crashfs", "swarm/simtest"},
-	{"swarm/discover", "swarm/tracker", "swarm/store", "signing/keyfile", "swarm/install", "swarm/feed"},
+	{"swarm/discover", "swarm/discover/mainline", "swarm/tracker", "swarm/store", "signing/keyfile", "swarm/install", "swarm/feed"},
 	{"swarm"},
 	{"swarm/channel"},
 	{"swarm/publish", "swarm/follow", "swarm/stream"},

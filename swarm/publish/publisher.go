@@ -49,7 +49,8 @@ type Publisher struct {
 	cfg     Config
 	log     *Log
 	channel *channel.Channel
-	signing sync.Mutex // one Append and Sign at a time
+	signing sync.Mutex // one Append and Sign at a time; guards seq
+	seq     int64      // of the item in the DHT
 	stop    context.CancelFunc
 	beats   sync.WaitGroup
 	ready   chan struct{} // closed when channel is set
@@ -76,16 +77,20 @@ func Open(ctx context.Context, cfg Config) (*Publisher, error) {
 	p := &Publisher{cfg: cfg, log: log, news: make(chan struct{}), ready: make(chan struct{})}
 	p.channel, err = channel.Join(cfg.Node, channel.Config{
 		ID: cfg.Keys.ID, Source: source{p}, Sink: sink{p}, Peers: cfg.Peers, Trackers: cfg.Trackers, Now: cfg.Now,
+		Private: p.Private(),
 	})
 	if err != nil {
 		return nil, errors.Join(err, log.Close())
 	}
 	close(p.ready)
+	beat, stop := context.WithCancel(context.WithoutCancel(ctx))
+	p.stop = stop
+	if !cfg.New {
+		p.beats.Go(func() { p.hear(beat) })
+	}
 	if err := p.settle(ctx); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
-	beat, stop := context.WithCancel(context.WithoutCancel(ctx))
-	p.stop = stop
 	if age := cfg.Keys.Newest().MaxAge(signing.MainWriter); age > 0 {
 		p.beats.Go(func() { p.heartbeat(beat, age/3) })
 	}
@@ -122,6 +127,7 @@ func (p *Publisher) sign(before int64) error {
 	}
 	p.channel.Push(signing.MainWriter, u, 0)
 	p.offer()
+	p.point()
 	return nil
 }
 
@@ -167,10 +173,9 @@ func (p *Publisher) heartbeat(ctx context.Context, every time.Duration) {
 
 // Close leaves the channel's swarm and closes the log.
 func (p *Publisher) Close() error {
-	if p.stop != nil {
-		p.stop()
-	}
+	p.stop()
 	p.beats.Wait()
+	p.unpoint()
 	err := p.channel.Leave(context.Background())
 	return errors.Join(err, p.log.Close())
 }
@@ -221,15 +226,16 @@ func (p *Publisher) settled() error {
 			return err
 		}
 	}
+	p.signing.Lock()
+	defer p.signing.Unlock()
 	if !p.log.Unsigned() && p.log.Head().Raw != nil {
 		p.offer()
+		p.point()
 		return nil
 	}
 	if p.log.Size() == 0 {
 		return nil
 	}
-	p.signing.Lock()
-	defer p.signing.Unlock()
 	err := p.sign(p.log.Head().Size)
 	if errors.Is(err, ErrUnconfirmed) && !answered {
 		return fmt.Errorf("channel %s: %w: %w", p.ID(), ErrUnheard, err)

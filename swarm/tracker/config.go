@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/netip"
 	"time"
 )
@@ -38,6 +39,10 @@ type Config struct {
 	// OriginBelow keeps crowds off the origin: an answer that carries this many
 	// other peers, or more, does not name it. 0: the origin is always named, last.
 	OriginBelow int
+
+	// Foreign is told of UDP packets that are the DHT's, for a node that has both on one
+	// port. It must not block, and must not keep b. nil: they are dropped.
+	Foreign func(b []byte, from net.Addr)
 
 	// Interval is how long peers are asked to wait between announces, in whole
 	// seconds. 0: DefaultInterval.

@@ -73,6 +73,9 @@
 // MAC over address and minute, so they need no table and cannot be guessed; one is
 // good for at least two minutes and at most three.
 //
+// UDP packets that begin like a bencoded dictionary are the DHT's (BEP 5). They go to
+// Config.Foreign, so that a node can have both on one port.
+//
 // # Owner
 //
 // A [Server] owns all its state behind one lock, starts no goroutine and runs no

@@ -28,7 +28,7 @@ func (s *Server) ServePacket(ctx context.Context, pc net.PacketConn) error {
 	stop := context.AfterFunc(ctx, func() { _ = pc.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	sock := newSocket(pc)
-	buf := make([]byte, maxPacket+1)
+	buf := make([]byte, readPacket)
 	failed := 0
 	for {
 		n, from, local, err := sock.read(buf)
@@ -42,6 +42,10 @@ func (s *Server) ServePacket(ctx context.Context, pc net.PacketConn) error {
 			continue
 		}
 		failed = 0
+		if s.cfg.Foreign != nil && bencoded(buf[:n]) {
+			s.cfg.Foreign(buf[:n], from)
+			continue
+		}
 		out := s.handlePacket(buf[:n], addrOf(from), local)
 		s.mu.Lock()
 		s.stats.Packets++
@@ -56,6 +60,17 @@ func (s *Server) ServePacket(ctx context.Context, pc net.PacketConn) error {
 			s.cfg.Logger.Debug("tracker: answer not sent", "to", from, "err", err)
 		}
 	}
+}
+
+// readPacket is what is read of a packet: enough for those of the DHT.
+const readPacket = 4<<10 + 1
+
+// bencoded reports whether a packet is one of the DHT, and not of BEP 15. Those are
+// bencoded dictionaries whose first key has one character or two. Ours begin with a
+// magic number, or with a connection id made at random: that looks like the former once
+// in eight million, and then asks again with another.
+func bencoded(b []byte) bool {
+	return len(b) > 3 && b[0] == 'd' && (b[1] == '1' || b[1] == '2') && b[2] == ':'
 }
 
 // socket reads packets together with the address that they reached, as far as the

@@ -1,0 +1,228 @@
+package main
+
+import (
+	"bytes"
+	"crypto/rand"
+	"fmt"
+	"net"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"handful/manifest"
+	"handful/manifest/bencode"
+	"handful/signing"
+	"handful/signing/keyfile"
+	"handful/swarm"
+	"handful/swarm/discover/mainline"
+	"handful/swarm/follow"
+	"handful/swarm/publish"
+)
+
+// dhtNode starts a node that finds others through a private DHT and in no other way.
+func dhtNode(t *testing.T, number int, bootstrap ...string) *swarm.Node {
+	t.Helper()
+	n, err := swarm.Start(t.Context(), swarm.Config{
+		Listen: fmt.Sprintf("127.0.0.%d:0", number), Isolated: true, MachineID: fmt.Sprint("machine ", number),
+		DHT: true, DHTBootstrap: bootstrap, Tracker: number%2 == 0, // half of them share the port with a tracker
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { n.Close() })
+	if got := n.DHT().Addr(); got.Port() != n.Port() {
+		t.Logf("node %d: DHT on %s, TCP on port %d", number, got, n.Port())
+	}
+	return n
+}
+
+// publishMedia publishes an entry whose content nobody has.
+func publishMedia(t *testing.T, p *publish.Publisher, name string) {
+	t.Helper()
+	sum := [32]byte([]byte(strings.Repeat(name[:1], 32)))
+	e := manifest.Media{Head: manifest.Header{Time: time.Now().UnixMilli()}, InfoSum: sum, Name: name, Size: 1, Title: name}
+	if _, err := p.Publish(e.Bytes()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// newest follows a channel on a node and returns the name of its newest entry.
+func newest(t *testing.T, n *swarm.Node, cfg follow.Config) (*follow.Follower, string) {
+	t.Helper()
+	cfg.Node, cfg.Dir = n, t.TempDir()
+	f, err := follow.Open(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	found, err := f.Find(t.Context(), signing.MainWriter, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f, found.Entry.(manifest.Media).Name
+}
+
+// TestDHT has five nodes that know of each other through a private DHT on loopback, without
+// tracker and multicast, and a liar beside the channel's item. Who has nothing but the 40
+// characters of the id gets the newest entry from the publisher. When the publisher is gone,
+// who knows the DHT key as well gets it from the DHT.
+func TestDHT(t *testing.T) {
+	if testing.Short() {
+		t.Skip("waits for seconds")
+	}
+	t.Parallel()
+	first := dhtNode(t, 1)
+	bootstrap := first.DHT().Addr().String()
+	publisher := dhtNode(t, 2, bootstrap)
+	others := []*swarm.Node{dhtNode(t, 3, bootstrap), dhtNode(t, 4, bootstrap)}
+
+	keys, err := keyfile.Create(t.TempDir(), keyfile.Options{Title: "Demo", Now: time.Now(), Rand: rand.Reader})
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := keys.Newest().DHTKey()
+	lies := hostileNode(t, bootstrap, mainline.Target([32]byte(key), []byte(signing.MainWriter)))
+	p, err := publish.Open(t.Context(), publish.Config{Node: publisher, Keys: keys, Dir: t.TempDir(), New: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	publishMedia(t, p, "older")
+	publishMedia(t, p, "newest")
+
+	id, err := signing.ParseID(keys.ID.String()) // all that a follower needs
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, got := newest(t, dhtNode(t, 5, bootstrap), follow.Config{ID: id})
+	if got != "newest" || f.Peers() == 0 {
+		t.Errorf("from the id alone it found %q at %d peers", got, f.Peers())
+	}
+	if err := f.Close(); err != nil {
+		t.Error(err)
+	}
+
+	// The items are there, and name what a BEP 46 client is to fetch.
+	item := awaitItem(t, others[0].DHT(), key, signing.MainWriter)
+	u, err := signing.ParseUpdate(item.Value)
+	want := manifest.Media{InfoSum: [32]byte([]byte(strings.Repeat("n", 32)))}.InfoHash()
+	if ih, ok := mainline.Pointer(item.Value); err != nil || !ok || ih != want || len(u.Entries) != 2 {
+		t.Errorf("the item is %q: %v", item.Value, err)
+	}
+	awaitItem(t, others[1].DHT(), key, "root")
+	if err := p.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := publisher.Close(); err != nil {
+		t.Error(err)
+	}
+	f, got = newest(t, dhtNode(t, 6, bootstrap), follow.Config{ID: id, DHTKey: key})
+	if got != "newest" || f.Peers() != 0 {
+		t.Errorf("without its publisher it found %q at %d peers", got, f.Peers())
+	}
+	if lies.Load() == 0 {
+		t.Error("nobody asked the liar, who proves nothing then")
+	}
+}
+
+// awaitItem asks until the DHT has the item: it is put beside what the publisher does.
+func awaitItem(t *testing.T, d *mainline.Node, key []byte, salt string) mainline.Item {
+	t.Helper()
+	for {
+		found, err := d.Get(t.Context(), key, []byte(salt), nil)
+		if err == nil {
+			return found.Item
+		}
+		select {
+		case <-t.Context().Done():
+			t.Fatal(err)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// hostileNode joins a DHT with the id nearest to a target, answers what it is asked with one
+// lie after the other, and counts them.
+func hostileNode(t *testing.T, bootstrap string, target [20]byte) *atomic.Int64 {
+	t.Helper()
+	c, err := net.ListenPacket("udp", "127.0.0.66:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	id := target
+	id[19] ^= 1
+	to, err := net.ResolveUDPAddr("udp", bootstrap)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, sig := strings.Repeat("k", 32), strings.Repeat("s", 64)
+	lies := []func(tid string) []byte{
+		func(tid string) []byte { // no seq
+			return dict("r", dict("id", string(id[:]), "k", key, "sig", sig, "token", "t", "v", "x"), "t", tid, "y", "r")
+		},
+		func(tid string) []byte { // endless nearer nodes
+			var nodes []byte
+			for i := range 3 {
+				nodes = append(append(append(nodes, target[:19]...), byte(i)), 127, 0, 0, byte(70+i), 1, byte(i+1))
+			}
+			return dict("r", dict("id", string(id[:]), "nodes", string(nodes), "token", "t"), "t", tid, "y", "r")
+		},
+		func(tid string) []byte {
+			return dict("r", dict("id", string(id[:]), "token", "t", "v", strings.Repeat("v", 40000)), "t", tid, "y", "r")
+		},
+		func(tid string) []byte { return bytes.Repeat([]byte{'d', 0xff}, 500) },
+		func(tid string) []byte { return dict("e", []byte("li201e2:noe"), "t", tid, "y", "e") },
+	}
+	var count atomic.Int64
+	go func() {
+		buf := make([]byte, 1<<16)
+		for {
+			n, from, err := c.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			tid, kind := "", ""
+			var ping bool
+			r := bencode.NewReader(buf[:n])
+			r.Dict(func(k string) {
+				switch k {
+				case "t":
+					tid = r.String()
+				case "y":
+					kind = r.String()
+				case "q":
+					ping = r.String() == "ping"
+				default:
+					r.Skip()
+				}
+			})
+			switch {
+			case r.End() != nil || kind != "q":
+			case ping:
+				c.WriteTo(dict("r", dict("id", string(id[:])), "t", tid, "y", "r"), from)
+			default:
+				c.WriteTo(lies[count.Add(1)%int64(len(lies))](tid), from)
+			}
+		}
+	}()
+	if _, err := c.WriteTo(dict("a", dict("id", string(id[:])), "q", "ping", "t", "hi", "y", "q"), to); err != nil {
+		t.Fatal(err)
+	}
+	return &count
+}
+
+// dict prints a dictionary of strings, and of values that are bencoded already.
+func dict(kv ...any) []byte {
+	b := []byte{'d'}
+	for i := 0; i < len(kv); i += 2 {
+		b = bencode.AppendString(b, kv[i].(string))
+		switch v := kv[i+1].(type) {
+		case []byte:
+			b = append(b, v...)
+		case string:
+			b = bencode.AppendString(b, v)
+		}
+	}
+	return append(b, 'e')
+}
