@@ -3,6 +3,7 @@ package channel
 import (
 	"bytes"
 	"compress/flate"
+	"crypto"
 	"crypto/ed25519"
 	"math/rand/v2"
 	"strings"
@@ -19,7 +20,7 @@ func newcomer(t testing.TB) []byte {
 	t.Helper()
 	key := func(b byte) ed25519.PrivateKey { return ed25519.NewKeyFromSeed(bytes.Repeat([]byte{b}, 32)) }
 	public := func(b byte) ed25519.PublicKey { return key(b).Public().(ed25519.PublicKey) }
-	role := func(b byte) signing.RoleParams { return signing.RoleParams{Keys: []ed25519.PublicKey{public(b)}} }
+	role := func(b byte) signing.RoleParams { return signing.RoleParams{Keys: []crypto.PublicKey{public(b)}} }
 	root, err := signing.NewRoot(signing.RootParams{
 		Title: "A title as long as people make them", Expires: time.Unix(1_900_000_000, 0),
 		Root: role(1), Targets: role(2), Timestamp: role(2), DHT: public(3),
