@@ -27,6 +27,11 @@
 // (6000 bytes, 4 segments), since one 64 kB segment of each of N flows would overrun that queue. The shaper's byte counter
 // counts whole Ethernet frames, so a payload that crosses once reads about 1.046 times its size.
 //
+// # How programs are started
+//
+// With a timer slack of a millisecond, whatever they are: many programs share the processors here that stand for machines
+// of their own, and a Go program's monitor alone would wake up every 20 µs.
+//
 // # Cleaning up
 //
 // Network.Close ends whatever still runs inside its namespaces and removes them. A run that was killed leaves its

@@ -85,8 +85,30 @@ func inside(namespace string, f func() error) error {
 	return ferr
 }
 
-// Start starts cmd inside the namespace, "" for the caller's own.
-func Start(namespace string, cmd *exec.Cmd) error { return Do(namespace, cmd.Start) }
+// timerSlack is by how much the system may let timers of programs in a namespace fire late. A dozen programs stand for a
+// dozen machines here, and each that was made with Go wakes up every 20 µs while it has anything to do, to look after
+// itself: together that is a fifth of two cores, which no machine of its own would notice.
+const timerSlack = time.Millisecond
+
+// Start starts cmd inside the namespace, "" for the caller's own. In a namespace, whatever the program is, its timers may
+// fire a millisecond late.
+func Start(namespace string, cmd *exec.Cmd) error {
+	return Do(namespace, func() error {
+		if namespace == "" {
+			return cmd.Start()
+		}
+		// What starts has the slack of the thread that starts it, and Do keeps this goroutine on one.
+		own, err := unix.PrctlRetInt(unix.PR_GET_TIMERSLACK, 0, 0, 0, 0)
+		if err != nil {
+			return fmt.Errorf("read the timer slack: %w", err)
+		}
+		if err := unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(timerSlack), 0, 0, 0); err != nil {
+			return fmt.Errorf("set the timer slack: %w", err)
+		}
+		err = cmd.Start()
+		return errors.Join(err, unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(own), 0, 0, 0))
+	})
+}
 
 func deviceCounters(namespace, device string) (c Counters, err error) {
 	err = Do(namespace, func() error {

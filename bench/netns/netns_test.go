@@ -3,6 +3,7 @@
 package netns
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -360,6 +362,34 @@ func TestSitesAreRoutedOverTheirLinks(t *testing.T) {
 			if way.want && (way.bytes < payload*1037/1000 || way.bytes > payload*13/10) || !way.want && way.bytes > payload/10 {
 				t.Errorf("the %s link carried %d bytes %s, of %d that crossed once", k.name, way.bytes, way.name, payload)
 			}
+		}
+	}
+}
+
+// TestTimersMayBeLate: a program that is started in a namespace has the slack, and the thread that started it does not keep it.
+func TestTimersMayBeLate(t *testing.T) {
+	n := network(t)
+	h := host(t, bridge(t, n, "10.77.0.254/24", false), "10.77.0.1/24", 10e6)
+	cmd := exec.Command("cat", "/proc/self/timerslack_ns")
+	var out bytes.Buffer
+	cmd.Stdout = &out
+	if err := Start(h.Namespace(), cmd); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.TrimSpace(out.String()); got != "1000000" {
+		t.Errorf("the program's slack is %q ns", got)
+	}
+	all, err := filepath.Glob("/proc/self/task/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, task := range all {
+		slack, err := os.ReadFile(filepath.Join("/proc", filepath.Base(task), "timerslack_ns"))
+		if err == nil && strings.TrimSpace(string(slack)) == "1000000" {
+			t.Errorf("thread %s kept the slack", filepath.Base(task))
 		}
 	}
 }
