@@ -54,11 +54,6 @@
 // and sent together, without those that the peer has by then; the Bitfield and the
 // Haves of an origin can be concealed and its pieces be revealed one by one (BEP 16).
 //
-// Requests to peers that speak our extension go out a piece at a time (ahead.go): the
-// engine asks for block after block, each of which would wait for a turn of its own at
-// the other end. When it asks another peer for blocks that were asked for ahead, these
-// are cancelled first, and asked for where they are wanted when that is confirmed (BEP 6).
-//
 // In the other direction a tap puts this node's own messages between those of the
 // peer: the engine acts on a Have or a Bitfield that it hears in this way as if the
 // peer had sent it. Of a message that has begun, the rest is waited for as a whole where

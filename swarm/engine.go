@@ -387,9 +387,6 @@ func (e *engine) useful(ev torrent.ReceivedUsefulDataEvent) {
 		return
 	}
 	n := int64(len(ev.Message.Piece))
-	if a := l.asksAhead(); a != nil {
-		l = a.sender(block{uint32(ev.Message.Index), uint32(ev.Message.Begin)}, l)
-	}
 	l.item.count.useful.Add(n)
 	l.useful.Add(n)
 	l.item.blame.received(int(ev.Message.Index), int64(ev.Message.Begin), n, l)

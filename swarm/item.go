@@ -89,7 +89,6 @@ type Item struct {
 	links        map[uint64]*link
 	sight        *policy.Sight   // set while fetching
 	wanted       policy.Set      // pieces that the engine was told to fetch
-	ahead        *ahead          // set with sight
 	grants       *policy.Grants  // set for an origin
 	offered      time.Time       // when everybody was last told that there is nothing to send
 	relieving    bool            // a timer to relieve busy holders runs

@@ -23,19 +23,6 @@ func (e *engine) read(pc *torrent.PeerConn, m *pp.Message) {
 		l.received.Add(n)
 		l.paid = Tier(l.tier.Load())
 		l.item.count.received[l.paid].Add(n)
-		if a := l.asksAhead(); a != nil {
-			see, then := a.came(l.tap, l, block{uint32(m.Index), uint32(m.Begin)}, m.Piece)
-			if do(then); !see {
-				*m = pp.Message{Keepalive: true}
-			}
-		}
-	case pp.Reject:
-		if a := l.asksAhead(); a != nil {
-			see, then := a.rejected(l.tap, block{uint32(m.Index), uint32(m.Begin)})
-			if do(then); !see {
-				*m = pp.Message{Keepalive: true}
-			}
-		}
 	case pp.Have, pp.Bitfield, pp.HaveAll, pp.HaveNone:
 		e.claims(l, m)
 	case pp.Request:
@@ -54,14 +41,6 @@ func (e *engine) read(pc *torrent.PeerConn, m *pp.Message) {
 		root := m.PiecesRoot
 		e.node.tell(l, 0, func() { e.node.hashesRefused(l, root) })
 	}
-}
-
-// asksAhead returns what is asked of the peer ahead of the engine; nil: nothing is.
-func (l *link) asksAhead() *ahead {
-	if l.tap == nil {
-		return nil
-	}
-	return l.tap.ahead.Load()
 }
 
 // claims takes a peer's word on what it has out of the stream: what the engine may

@@ -69,7 +69,6 @@ func (n *Node) linkDown(l *link) {
 	}
 	if it.sight != nil {
 		it.sight.Leave(policy.Peer(l.id), n.elapsed())
-		do(it.ahead.leave(l.tap))
 	}
 	n.stir(it)
 	if it.gossip != nil {
@@ -175,12 +174,23 @@ func (n *Node) listensOn(a netip.Addr) bool {
 	return mine.IsUnspecified() || mine == a
 }
 
-// dialDue connects to addresses that are due. Complete items wait for others to
-// come, which halves the connection attempts of a swarm.
-// gossipConns is how many connections a node that has fewer makes for the news of a
-// channel: from each of some, they reach everybody in a few steps.
+// gossipConns is how many connections a node makes for the news of a channel: from each
+// of some, they reach everybody in a few steps.
 const gossipConns = 8
 
+// made counts the connections that this node has made to its like, or to who has not said
+// what it is. Those that others have made do not count: they choose whom this node hears.
+func (it *Item) made() (n int) {
+	for _, l := range it.links {
+		if l.outgoing && (l.ours.Load() || !l.shaken.Load()) {
+			n++
+		}
+	}
+	return n
+}
+
+// dialDue connects to addresses that are due. Complete items wait for others to
+// come, which halves the connection attempts of a swarm.
 func (n *Node) dialDue(it *Item) { n.dialSome(it, false) }
 
 func (n *Node) dialSome(it *Item, seeding bool) {
@@ -188,11 +198,14 @@ func (n *Node) dialSome(it *Item, seeding bool) {
 		return
 	}
 	now := n.cfg.Now()
-	most := maxConns
+	room := maxConns - len(it.links)
 	if it.gossip != nil {
-		most = gossipConns
+		room = min(room, gossipConns-it.made())
 	}
-	due := it.book.due(now, most-len(it.links), it.connectedTo)
+	if room <= 0 {
+		return
+	}
+	due := it.book.due(now, room, it.connectedTo)
 	if len(due) > 0 {
 		n.eng.dial(it, due)
 	}

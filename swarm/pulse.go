@@ -125,7 +125,6 @@ func (n *Node) pieceDone(it *Item, piece int) {
 	it.lastProgress = n.cfg.Now()
 	if it.sight != nil {
 		it.sight.Got(piece, n.elapsed())
-		do(it.ahead.done(piece))
 		for _, p := range it.sight.Children(piece) {
 			if l := it.links[uint64(p)]; l != nil {
 				l.tap.haveNow(piece)

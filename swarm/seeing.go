@@ -32,7 +32,6 @@ func peerKey(id [20]byte, ih Infohash) policy.Key {
 func (n *Node) startSight(it *Item) {
 	pieces := it.torrent.NumPieces()
 	it.wanted = policy.NewSet(pieces)
-	it.ahead = newAhead(it.torrent.PieceSize, it.blame.began)
 	it.sight = policy.NewSight(policy.SightConfig{
 		Pieces:      pieces,
 		PieceLength: it.torrent.PieceLength,
@@ -93,9 +92,6 @@ func (n *Node) joinSight(l *link) {
 	}
 	now := n.elapsed()
 	it.sight.Join(policy.Peer(l.id), peerKey(l.pc.PeerID, it.hash), tier, role, now)
-	if role != policy.Foreign {
-		l.tap.askAhead(it.ahead)
-	}
 	if role != policy.Publisher {
 		it.sight.HasSet(policy.Peer(l.id), l.claims.snapshot(), now)
 	}
@@ -190,7 +186,7 @@ func (n *Node) offer(it *Item, word bool) {
 			continue
 		}
 		pieces := l.tap.takeHeld()
-		if len(pieces) == 0 && word {
+		if len(pieces) == 0 && word && l.affords(1) {
 			n.eng.send(l, extSwarm, []byte{kindOffer})
 		}
 		for len(pieces) > 0 {

@@ -59,8 +59,6 @@ type tap struct {
 
 	vital vital // around Conn, or the obfuscated stream inside it
 
-	ahead atomic.Pointer[ahead] // nil: the engine's requests go out as they are
-
 	inbound inbound // owned by the goroutine that reads
 	plain   bool    // the socket's bytes are the stream's; constant
 	awaited int     // bytes that a read waits for, 0: any; owned by the goroutine that reads
@@ -79,7 +77,6 @@ type tap struct {
 	claimed  bool // a link uses it
 	dead     bool
 	out      outgoing // set by govern
-	errands  []errand // for when the lock is free
 	outbound
 
 	hearing      [][]byte // messages for the engine to read

@@ -100,17 +100,12 @@ func (t *tap) heard() bool {
 // if m is dropped: because too much waits already, because the connection is
 // closed, or because its messages cannot be seen.
 func (t *tap) hear(m pp.Message) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.overhear(m)
-}
-
-// overhear is hear for who holds the lock.
-func (t *tap) overhear(m pp.Message) bool {
 	raw, err := m.MarshalBinary()
 	if err != nil {
 		return false
 	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	if t.dead || !t.claimed || t.opaque || t.hearingBytes+len(raw) > maxHearing {
 		return false
 	}
@@ -234,7 +229,7 @@ func (t *tap) saw(b []byte) {
 		t.mu.Unlock()
 		b = b[k:]
 	}
-	if len(b) == 0 || t.in[0] != 19 {
+	if len(b) == 0 || !t.legible() {
 		return
 	}
 	payload := t.inbound.follow(b)
@@ -242,6 +237,14 @@ func (t *tap) saw(b []byte) {
 		t.up.down.took(t.class(), payload)
 	}
 	t.awaitRest()
+}
+
+// legible reports whether the stream is one of plain messages, as far as either side's
+// first bytes tell.
+func (t *tap) legible() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return !t.opaque
 }
 
 // A block comes in a dozen segments, and to be woken for each costs more than the rest of

@@ -110,10 +110,7 @@ func (t *tap) write(b []byte) error {
 		return net.ErrClosed
 	}
 	out, size, payload := t.amend(b)
-	then := t.errands
-	t.errands = nil
 	t.mu.Unlock()
-	do(then)
 	var err error
 	if len(out) > 0 {
 		_, err = t.rw.Write(out)
@@ -238,10 +235,6 @@ func (t *tap) skim(b []byte) (size, payload int, plain bool) {
 				}
 			case pp.Choke, pp.Unchoke:
 				return 0, 0, false
-			case pp.Request, pp.Cancel:
-				if t.ahead.Load() != nil {
-					return 0, 0, false
-				}
 			case pp.Have, pp.Bitfield, pp.HaveAll, pp.HaveNone:
 				if t.out.conceal || t.out.urgent != nil {
 					return 0, 0, false
@@ -307,14 +300,6 @@ func (t *tap) sort(out, raw []byte, direct bool) []byte {
 	case pp.Reject:
 		if len(raw) == 17 {
 			return t.rejectWhole(out, raw)
-		}
-	case pp.Request:
-		if a := t.ahead.Load(); a != nil && len(raw) == 17 {
-			return t.requests(a, out, raw)
-		}
-	case pp.Cancel:
-		if a := t.ahead.Load(); a != nil && len(raw) == 17 {
-			return t.cancels(a, out, raw)
 		}
 	case pp.Have:
 		if len(raw) == 9 {
