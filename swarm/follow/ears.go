@@ -3,6 +3,7 @@ package follow
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -290,8 +291,9 @@ func (f *Follower) ask(p channel.Peer, writer string, n signing.Need, again bool
 func (f *Follower) each(p channel.Peer, ask func(channel.Peer)) {
 	peers := []channel.Peer{p}
 	if p == nobody {
-		peers = f.wire.Peers()
-		slices.Sort(peers)
+		f.mu.Lock()
+		peers = slices.Sorted(maps.Keys(f.peers))
+		f.mu.Unlock()
 	}
 	for _, q := range peers {
 		ask(q)

@@ -9,6 +9,7 @@ import (
 	"handful/manifest"
 	"handful/signing"
 	"handful/swarm"
+	"handful/swarm/channel"
 )
 
 var (
@@ -171,9 +172,7 @@ func (f *Follower) Entry(writer string, index int64) []byte {
 // askPage asks everybody for an entry.
 func (f *Follower) askPage(at place) {
 	size := f.trust.Size(at.writer)
-	for _, p := range f.wire.Peers() {
-		f.wire.AskPage(p, at.writer, at.index, size)
-	}
+	f.each(nobody, func(p channel.Peer) { f.wire.AskPage(p, at.writer, at.index, size) })
 }
 
 // errNotYet: the proof of an entry has been asked for.

@@ -43,7 +43,6 @@ type Config struct {
 
 // wire is how a follower speaks to peers: a channel.Channel, or a test's.
 type wire interface {
-	Peers() []channel.Peer
 	AskUpdate(p channel.Peer, writer string, size int64)
 	AskRoot(p channel.Peer, version int64)
 	AskTargets(p channel.Peer, hash [32]byte)
@@ -187,7 +186,11 @@ func (f *Follower) Addrs() []netip.AddrPort { return f.channel.Addrs() }
 func (f *Follower) AddPeers(addrs ...netip.AddrPort) { f.channel.AddPeers(addrs...) }
 
 // Peers returns how many peers of the channel are connected.
-func (f *Follower) Peers() int { return len(f.wire.Peers()) }
+func (f *Follower) Peers() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.peers)
+}
 
 // Close leaves the channel's swarm. What is believed is on disk.
 func (f *Follower) Close() error {
