@@ -220,10 +220,15 @@ func (f *Follower) change(c func()) {
 // Standing returns how much the newest of a writer is worth now: its state, how old it is,
 // and how many of the sources that were asked showed nothing else.
 func (f *Follower) Standing(writer string) signing.Standing {
+	return f.StandingAt(writer, f.cfg.Now())
+}
+
+// StandingAt is Standing at another time.
+func (f *Follower) StandingAt(writer string, now time.Time) signing.Standing {
 	f.mu.Lock()
 	sources, met := len(f.told[writer]), f.met
 	f.mu.Unlock()
-	return f.trust.Standing(writer, f.cfg.Now(), sources, max(met, sources))
+	return f.trust.Standing(writer, now, sources, max(met, sources))
 }
 
 // offer puts what is believed on the local network, so that others find it there
