@@ -17,11 +17,24 @@ func (h held) UpdateFor(writer string, size int64) (signing.Update, bool) {
 func (h held) RootBytes(version int64) []byte { return h.t.RootBytes(version) }
 
 func (h held) Page(writer string, first, count, size int64) (signing.Page, bool) {
-	p, ok := h.t.Page(writer, first, count)
-	return p, ok && p.Size == size
+	return h.t.PageOf(writer, first, count, size)
 }
 
 func (h held) Range(writer string, size int64) ([][32]byte, bool) { return h.t.Range(writer, size) }
+
+// Holds says what is kept of a writer.
+func (h held) Holds(writer string) (channel.Holding, bool) {
+	head := h.t.Head(writer)
+	if head.Raw == nil {
+		return channel.Holding{}, false
+	}
+	first, _ := h.t.Held(writer)
+	return channel.Holding{First: first, Size: head.Size, Time: head.Time.Unix()}, true
+}
+
+func (h held) UpdateWithin(writer string, size int64, limit int) (signing.Update, bool) {
+	return h.t.UpdateWithin(writer, size, limit)
+}
 
 // ears hears what peers say.
 type ears struct{ f *Follower }
@@ -46,10 +59,15 @@ func (f *Follower) writers() []string {
 	return writers
 }
 
+// introduction is how many bytes each peer is asked for when it comes: the head, what
+// proves that it continues what is held, and some of the newest entries. Of the rest one
+// peer is asked.
+const introduction = 1200
+
 // ask asks a peer for the news of all writers that are followed, and for pages.
 func (f *Follower) ask(p channel.Peer) {
 	for _, w := range f.writers() {
-		f.channel.AskUpdate(p, w, f.trust.Size(w))
+		f.channel.AskUpdateWithin(p, w, f.trust.Size(w), introduction)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -142,6 +160,8 @@ func (e ears) after(p channel.Peer, writer string, u signing.Update, acc signing
 		f.channel.AskRange(p, writer, acc.Needs.Size)
 	case acc.Needs.Root > 0:
 		f.each(p, func(q channel.Peer) { f.channel.AskRoot(q, acc.Needs.Root) })
+	case acc.Needs.Update && p != nobody:
+		f.channel.Missing(writer)
 	case acc.Needs.Update:
 		f.each(p, func(q channel.Peer) { f.channel.AskUpdate(q, writer, acc.Needs.Size) })
 	case acc.Changed:
@@ -180,7 +200,7 @@ func (e ears) Range(p channel.Peer, writer string, _ int64, hashes [][32]byte) {
 
 func (e ears) Page(_ channel.Peer, writer string, page signing.Page) {
 	f := e.f
-	if f.trust.VerifyPage(writer, page) != nil {
+	if f.keepPage(writer, page) || f.trust.VerifyPage(writer, page) != nil {
 		return
 	}
 	f.change(func() {

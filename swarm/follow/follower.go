@@ -76,6 +76,7 @@ type Follower struct {
 	pages    map[place][]byte // entries that were asked for and verified
 	wanted   map[place]bool   // what to ask pages for
 	peers    map[channel.Peer]bool
+	windows  map[string]*window // of writers that are read; nil: none
 	refused  error // the last thing that trust refused
 	forked   error
 	contact  bool // listening is over
@@ -128,7 +129,7 @@ func Open(cfg Config) (*Follower, error) {
 	}
 	f.channel, err = channel.Join(cfg.Node, channel.Config{
 		ID: cfg.ID, Source: held{trust}, Sink: ears{f}, Peers: cfg.Peers, Trackers: cfg.Trackers, Now: cfg.Now,
-		Private: f.Private(),
+		Private: f.Private(), Writers: f.writers,
 	})
 	if err != nil {
 		return nil, err
