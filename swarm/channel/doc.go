@@ -36,7 +36,7 @@
 //
 // # How news spread
 //
-// A writer's node tells its news to six peers, whoever accepts them to three more, those
+// A writer's node tells its news to four peers, whoever accepts them to three more, those
 // that are not known to have them first, and the writer's own node never where there are
 // others. 150 ms later (the writer's node: 1 s) four others are told by has that they are
 // there. Whoever learns that something is missing waits 100 ms for it to come by itself and

@@ -16,7 +16,7 @@ import (
 // whatever was lost before.
 const (
 	fanout       = 3
-	originFanout = 6
+	originFanout = 4
 
 	lateFanout = 4
 	lateTime   = 150 * time.Millisecond
@@ -30,6 +30,10 @@ const (
 	askAgain = time.Second
 	// newerBy is how much newer a head over the same entries must be to be asked for.
 	newerBy = 30 // seconds
+
+	// Introduction is how many bytes a stranger asks for: the head, what proves it, and a few
+	// of the newest entries.
+	Introduction = 1200
 
 	maxWriters = 256 // of a peer's that are remembered
 )
@@ -137,6 +141,20 @@ func (c *Channel) Holders(writer string, index int64) []Peer {
 		h, ok := s.known[p][writer]
 		return ok && h.First <= index && index < h.Size
 	})
+}
+
+// Behind reports whether a peer says that it has news of a writer that are not held here.
+func (c *Channel) Behind(writer string) bool {
+	ours, _ := c.source.Holds(writer)
+	s := c.spread
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, m := range s.known {
+		if m[writer].Size > ours.Size {
+			return true
+		}
+	}
+	return false
 }
 
 // choose returns the connected peers that suit, in random order, origins last. The caller
@@ -325,9 +343,14 @@ func (s *spread) askDue(now time.Time) {
 	writers := take(s.asks, now)
 	s.mu.Unlock()
 	for _, w := range writers {
-		ours, _ := s.c.source.Holds(w)
-		if p, ok := s.whom(w, ours, now); ok {
+		ours, known := s.c.source.Holds(w)
+		p, ok := s.whom(w, ours, now)
+		switch {
+		case !ok:
+		case known:
 			s.c.AskUpdate(p, w, ours.Size)
+		default: // a stranger does not want all that fits
+			s.c.AskUpdateWithin(p, w, 0, Introduction)
 		}
 	}
 }

@@ -59,15 +59,11 @@ func (f *Follower) writers() []string {
 	return writers
 }
 
-// introduction is how many bytes each peer is asked for when it comes: the head, what
-// proves that it continues what is held, and some of the newest entries. Of the rest one
-// peer is asked.
-const introduction = 1200
-
-// ask asks a peer for the news of all writers that are followed, and for pages.
+// ask asks a peer for the newest heads of all writers that are followed, and for pages. What
+// is missing then is asked of one peer.
 func (f *Follower) ask(p channel.Peer) {
 	for _, w := range f.writers() {
-		f.channel.AskUpdateWithin(p, w, f.trust.Size(w), introduction)
+		f.channel.AskUpdateWithin(p, w, f.trust.Size(w), channel.Introduction)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()

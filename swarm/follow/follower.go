@@ -77,7 +77,7 @@ type Follower struct {
 	wanted   map[place]bool   // what to ask pages for
 	peers    map[channel.Peer]bool
 	windows  map[string]*window // of writers that are read; nil: none
-	refused  error // the last thing that trust refused
+	refused  error              // the last thing that trust refused
 	forked   error
 	contact  bool // listening is over
 	deciding bool

@@ -136,15 +136,15 @@ func (w *window) verified(h signing.Head) {
 // handedOn notes that entries were taken.
 func (f *Follower) handedOn(told []Told) error {
 	next := make(map[string]int64)
-	f.mu.Lock()
-	for _, t := range told {
-		w := f.windows[t.Writer]
-		w.next = t.Index + 1
-		w.size -= len(w.raw[t.Index])
-		delete(w.raw, t.Index)
-		next[t.Writer] = w.next
-	}
-	f.mu.Unlock()
+	f.change(func() {
+		for _, t := range told {
+			w := f.windows[t.Writer]
+			w.next = t.Index + 1
+			w.size -= len(w.raw[t.Index])
+			delete(w.raw, t.Index)
+			next[t.Writer] = w.next
+		}
+	})
 	return f.trust.Do(func(s *signing.Trusted) error {
 		for w, n := range next {
 			s.HandedOn(w, n)
