@@ -95,6 +95,13 @@ func (t *Trust) Page(writer string, first, count int64) (p signing.Page, ok bool
 	return t.state.Page(writer, first, count)
 }
 
+// PageOf makes a page towards an earlier tree; see [signing.Trusted.PageOf].
+func (t *Trust) PageOf(writer string, first, count, size int64) (p signing.Page, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.state.PageOf(writer, first, count, size)
+}
+
 // Range returns the compact range [0, size) of a writer's log, as far as it is held.
 func (t *Trust) Range(writer string, size int64) (rng [][32]byte, ok bool) {
 	t.mu.Lock()
