@@ -111,7 +111,7 @@ func TestVerbs(t *testing.T) {
 	for _, cmd := range tree(env).Root.Commands() {
 		got += " " + cmd.Name()
 	}
-	if want := " completion explain lan man serve status verify version"; got != want {
+	if want := " completion explain follow lan man serve status unfollow verify version"; got != want {
 		t.Errorf("commands are%s, want%s", got, want)
 	}
 }
