@@ -36,6 +36,7 @@ type window struct {
 	upto  int64                 // entries before it were asked for
 	moved time.Time             // when something was asked for or came
 	tried map[channel.Peer]bool // since something came
+	gone  int64                 // version of the document that took entries back last
 }
 
 // Read hands on all entries of all writers, of each in order, until ctx ends or take fails,
@@ -43,7 +44,8 @@ type window struct {
 // called once for each. What is not held is asked of peers in pages, of those that hold it
 // and of the writers' own nodes last. take gets what is there at the time; when it has
 // returned nil the entries count as handed on, also over a restart (Trust.Next), and are not
-// kept any more. One Read at a time.
+// kept any more. When a document takes entries back, it goes on from there with those that
+// stand in their place. One Read at a time.
 func (f *Follower) Read(ctx context.Context, from func(writer string, size int64) int64, take func([]Told) error) error {
 	f.mu.Lock()
 	if f.windows != nil {
@@ -62,9 +64,7 @@ func (f *Follower) Read(ctx context.Context, from func(writer string, size int64
 	again := time.NewTicker(pageTime)
 	defer again.Stop()
 	for {
-		f.mu.Lock()
-		news := f.news
-		f.mu.Unlock()
+		news := f.Changed()
 		told := f.collectTold(from)
 		if len(told) > 0 {
 			if err := take(told); err != nil {
@@ -90,7 +90,7 @@ func (f *Follower) Read(ctx context.Context, from func(writer string, size int64
 // collectTold returns what comes next of each writer and is here.
 func (f *Follower) collectTold(from func(string, int64) int64) (told []Told) {
 	now := f.cfg.Now()
-	for _, w := range f.writers() {
+	for _, w := range f.Writers() {
 		head := f.trust.Head(w)
 		if head.Raw == nil {
 			continue
@@ -103,8 +103,12 @@ func (f *Follower) collectTold(from func(string, int64) int64) (told []Told) {
 			f.mu.Unlock()
 			next := min(max(from(w, head.Size), 0), head.Size) // it may ask this follower
 			f.mu.Lock()
-			win = &window{next: next, raw: make(map[int64][]byte), tried: make(map[channel.Peer]bool)}
+			win = &window{next: next, raw: make(map[int64][]byte), tried: make(map[channel.Peer]bool), gone: lastVersion(f.trust.Withdrawn(w))}
 			f.windows[w] = win
+		}
+		if gone := lastVersion(f.trust.Withdrawn(w)); gone != win.gone {
+			// Other entries have taken the place of some.
+			*win = window{next: min(win.next, f.trust.Next(w)), raw: make(map[int64][]byte), tried: make(map[channel.Peer]bool), gone: gone}
 		}
 		win.verified(head)
 		for i := win.next; i < min(head.Size, win.next+batch); i++ {
@@ -156,7 +160,7 @@ func (f *Follower) handedOn(told []Told) error {
 // askMissing asks for what comes next of each writer and is not here.
 func (f *Follower) askMissing() {
 	now := f.cfg.Now()
-	for _, w := range f.writers() {
+	for _, w := range f.Writers() {
 		head := f.trust.Head(w)
 		if head.Raw == nil {
 			continue
