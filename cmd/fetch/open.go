@@ -34,7 +34,10 @@ type running struct {
 
 	mu        sync.Mutex
 	followers map[signing.ID]*follow.Follower
-	items     map[string]*fetching // by infohash, hex
+	channels  map[signing.ID]*followed // of those that are read
+	items     map[string]*fetching     // by infohash, hex
+
+	subscribing sync.Mutex // one at a time: names are unique
 }
 
 // fetching is one torrent in the node.
@@ -60,6 +63,7 @@ func openNode(ctx context.Context, a *console.App, stateDir string) (node, error
 	r := &running{
 		offline: offline{dir: stateDir, store: s}, app: a, since: a.Env.Now(),
 		followers: make(map[signing.ID]*follow.Follower),
+		channels:  make(map[signing.ID]*followed),
 		items:     make(map[string]*fetching),
 	}
 	r.life, r.end = context.WithCancel(context.WithoutCancel(ctx))
@@ -85,6 +89,7 @@ func (r *running) happened(ev swarm.Event) {
 func (r *running) Close() error {
 	r.end()
 	r.watching.Wait()
+	r.silence()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var err error
