@@ -46,6 +46,7 @@ type wire interface {
 	AskUpdate(p channel.Peer, writer string, size int64)
 	AskUpdateWithin(p channel.Peer, writer string, size, limit int64)
 	Missing(writer string)
+	Forget(writer string)
 	AskRoot(p channel.Peer, version int64)
 	AskTargets(p channel.Peer, hash [32]byte)
 	AskPage(p channel.Peer, writer string, first, size int64)
@@ -85,6 +86,7 @@ type Follower struct {
 	wanted   map[place]bool                  // what to ask pages for
 	proofs   map[place]*signing.Proof        // what to make proofs of; nil: not yet made
 	windows  map[string]*window              // of writers that are read; nil: none
+	loud     map[string]bool                 // writers whose next head is told to all peers
 	acted    standing                        // what of the state has been acted on
 	turn     int                             // the writer that is asked for next, of many
 	refused  error                           // the last thing that trust refused
@@ -154,6 +156,7 @@ func newFollower(cfg Config, trust *Trust) *Follower {
 		early:    make(map[conversation]signing.Fork),
 		pages:    make(map[place][]byte),
 		wanted:   make(map[place]bool),
+		loud:     make(map[string]bool),
 		proofs:   make(map[place]*signing.Proof),
 	}
 	f.acted = f.standing() // who joins is asked for what is missing
