@@ -96,6 +96,16 @@ func ReadGrant(entry []byte) (hash [32]byte, version int64, ok bool) {
 	return p.hash, p.version, err == nil && p.version > 0
 }
 
+// ReadStamp returns what an entry says about documents, as [StampEntry] set it: the version
+// of the newest root document, and the index + 1 of the newest grant; 0: not said.
+func ReadStamp(entry []byte) (root, grant int64) {
+	p, err := readPointers(entry)
+	if err != nil {
+		return 0, 0
+	}
+	return p.root, p.grant
+}
+
 // StampEntry sets what an entry says about documents: the version of the newest root
 // document, and the newest grant of the main writer, as its index + 1; 0 leaves it out.
 // All else that the entry says stays, in the one spelling of bencode.
