@@ -197,14 +197,15 @@ func (p *Publisher) Root() *signing.Root {
 	return root
 }
 
-// Allows reports whether the entries of this writer may name a file.
+// Allows reports whether the entries of this writer may name a torrent: its name is among
+// the writer's paths, or all that is below it.
 func (p *Publisher) Allows(name string) bool {
 	_, targets := p.docs.newest()
 	if p.writer == signing.MainWriter || targets == nil {
 		return p.writer == signing.MainWriter
 	}
 	w, err := targets.Writer(p.writer)
-	return err == nil && w.Allows(name)
+	return err == nil && (w.Allows(name) || w.Allows(name+"/x"))
 }
 
 // Publish appends an entry, signs, and pushes the news. What the entry says about documents
@@ -330,6 +331,7 @@ func (p *Publisher) Reload(keys *keyfile.Keys) error {
 	if err := p.log.Adopt(keys.Newest(), nil, keys.Online); err != nil {
 		return err
 	}
+	p.change(func() { p.failed = nil })
 	p.wake()
 	return p.refresh()
 }
