@@ -118,7 +118,7 @@ func (p *Publisher) join(ctx context.Context) error {
 	var err error
 	p.channel, err = channel.Join(p.cfg.Node, channel.Config{
 		ID: p.ID(), Source: source{p}, Sink: sink{p}, Peers: p.cfg.Peers, Trackers: p.cfg.Trackers, Now: p.cfg.Now,
-		Private: p.secret(),
+		Private: p.secret(), Origin: true, Writers: func() []string { return []string{signing.MainWriter, p.writer} },
 	})
 	if err != nil {
 		return errors.Join(err, p.closeLog())
@@ -336,8 +336,8 @@ func (p *Publisher) Reload(keys *keyfile.Keys) error {
 	return p.refresh()
 }
 
-// refresh grants the newest targets document, signs what has to be signed, and tells.
-// The caller holds signing.
+// refresh grants the newest targets document, signs what has to be signed, and tells
+// everybody: a log that went back is no news for who counts entries. The caller holds signing.
 func (p *Publisher) refresh() error {
 	before := p.log.Head().Size
 	if err := p.regrant(); err != nil {
@@ -346,7 +346,22 @@ func (p *Publisher) refresh() error {
 	if p.log.Size() == 0 {
 		return nil
 	}
-	return p.sign(before)
+	if err := p.sign(before); err != nil {
+		return err
+	}
+	return p.tell()
+}
+
+// tell sends the newest head to all peers, whatever they hold.
+func (p *Publisher) tell() error {
+	u, err := p.log.UpdateFor(p.log.Head().Size)
+	if err != nil {
+		return err
+	}
+	for _, peer := range p.channel.Peers() {
+		p.channel.SendUpdate(peer, p.writer, u)
+	}
+	return nil
 }
 
 // regrant puts the newest targets document into force, unless it is: after a crash, or
