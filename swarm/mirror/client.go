@@ -16,6 +16,9 @@ import (
 	"handful/signing"
 )
 
+// MaxTorrent is the largest torrent file that is read, in bytes.
+const MaxTorrent = 64 << 20
+
 // Bounds of what a client waits for and follows.
 const (
 	// Patience is how long a server may send nothing: before it answers, and between bytes.
@@ -23,7 +26,6 @@ const (
 	documentTime = 2 * time.Minute // for all of a document: a torrent is the largest
 	maxRedirects = 5
 	maxValidator = 1024 // bytes of an ETag or a date that are sent back
-	maxTorrent   = 64 << 20
 )
 
 var (
@@ -104,11 +106,21 @@ func (c *Client) Get(ctx context.Context, path string, limit int64) ([]byte, err
 	return b, err
 }
 
+// Document reads what is at a URL, of at most limit bytes, as Client.Get does.
+func Document(ctx context.Context, client *http.Client, rawURL string, limit int64) ([]byte, error) {
+	b, _, err := document(ctx, client, rawURL, limit, seen{})
+	return b, err
+}
+
 // get asks for a file unless it is what was seen; then the body is nil.
 func (c *Client) get(ctx context.Context, path string, limit int64, old seen) ([]byte, seen, error) {
+	return document(ctx, c.http, c.base+path, limit, old)
+}
+
+func document(ctx context.Context, client *http.Client, rawURL string, limit int64, old seen) ([]byte, seen, error) {
 	ctx, cancel := context.WithTimeout(ctx, documentTime)
 	defer cancel()
-	res, err := Open(ctx, c.http, c.base+path, func(h http.Header) {
+	res, err := Open(ctx, client, rawURL, func(h http.Header) {
 		if old.etag != "" {
 			h.Set("If-None-Match", old.etag)
 		}
@@ -124,11 +136,11 @@ func (c *Client) get(ctx context.Context, path string, limit int64, old seen) ([
 		return nil, old, nil
 	}
 	if res.Status != http.StatusOK {
-		return nil, seen{}, fmt.Errorf("%s%s: %w: it answers %d", c.base, path, ErrServer, res.Status)
+		return nil, seen{}, fmt.Errorf("%s: %w: it answers %d", rawURL, ErrServer, res.Status)
 	}
 	b, err := readAtMost(res, limit)
 	if err != nil {
-		return nil, seen{}, fmt.Errorf("%s%s: %w: %w", c.base, path, ErrServer, err)
+		return nil, seen{}, fmt.Errorf("%s: %w: %w", rawURL, ErrServer, err)
 	}
 	return b, seen{etag: short(res.Header.Get("ETag")), modified: short(res.Header.Get("Last-Modified"))}, nil
 }
@@ -152,7 +164,7 @@ func (c *Client) Targets(ctx context.Context, hash [32]byte) ([]byte, error) {
 
 // Torrent returns the metainfo of an infohash, unverified.
 func (c *Client) Torrent(ctx context.Context, infohash [20]byte) ([]byte, error) {
-	return c.Get(ctx, TorrentPath(c.id, infohash), maxTorrent)
+	return c.Get(ctx, TorrentPath(c.id, infohash), MaxTorrent)
 }
 
 // Head returns the head of a writer, unverified, and whether it is another one than when

@@ -225,4 +225,3 @@ func readAtMost(r io.Reader, limit int64) ([]byte, error) {
 }
 
 var errTooLarge = errors.New("too large")
-
