@@ -52,11 +52,12 @@ func (r *running) resume(ctx context.Context, rec store.Record) error {
 	if link, err := signing.ParseLink(m.Link); err == nil {
 		peers, _ := console.Resolve(ctx, link.Peers, r.app.Node.LANOnly)
 		spec.Peers, spec.Trackers = peers, link.Trackers
-		f, err := r.follower(link, peers, link.Trackers)
+		f, err := r.follower(link, peers)
 		if err != nil {
 			return err
 		}
-		spec.Unlisted = f.Private()
+		spec.Unlisted, spec.Infohash = f.Private(), swarm.Infohash(t.InfoHash())
+		addMirrors(&spec, link)
 	}
 	if rec.Kind == store.Finished {
 		c, err := r.store.Reopen(ctx, rec)
