@@ -34,6 +34,7 @@ func TestEndToEnd(t *testing.T) {
 	t.Run("lan", func(t *testing.T) { t.Parallel(); testLAN(t, l) })
 	t.Run("explain", func(t *testing.T) { t.Parallel(); testExplain(t, l) })
 	t.Run("input", func(t *testing.T) { t.Parallel(); testInput(t, l) })
+	t.Run("channel", func(t *testing.T) { t.Parallel(); testChannel(t, l) })
 	t.Run("dht", func(t *testing.T) { t.Parallel(); testDHT(t, l) })
 	t.Run("two histories", func(t *testing.T) { t.Parallel(); testTwoHistories(t, l) })
 	t.Run("years", func(t *testing.T) { t.Parallel(); testYears(t, l) })

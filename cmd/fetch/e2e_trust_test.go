@@ -40,8 +40,8 @@ func quiet(t *testing.T, l *lab, network string, count int) []*side {
 	return all
 }
 
-// run runs a command to its end, which must be with a code.
-func (s *side) run(code int, name string, args ...string) *process {
+// ended runs a command to its end, which must be with a code.
+func (s *side) ended(code int, name string, args ...string) *process {
 	s.t.Helper()
 	p := s.start(name, args...)
 	if got := p.wait(); got != code {
@@ -95,7 +95,7 @@ func copyDir(t *testing.T, from, to string) {
 func testTwoHistories(t *testing.T, l *lab) {
 	sides := quiet(t, l, "10.91.0.1/24", 4)
 	original, backup, first, second := sides[0], sides[1], sides[2], sides[3]
-	channel := original.run(0, "seed", "post", "the same", "--no-wait").find("posted", is("posted")).Channel
+	channel := original.ended(0, "seed", "post", "the same", "--no-wait").find("posted", is("posted")).Channel
 	copyDir(t, original.path("state"), backup.path("state"))
 	stop := map[*side]*process{}
 	for _, at := range []struct {
@@ -105,7 +105,7 @@ func testTwoHistories(t *testing.T, l *lab) {
 	}{{original, first, "what one shows", 2}, {backup, second, "what the other shows", 2}} {
 		serving := at.publisher.start("seed", "post", at.text)
 		serving.await("posted", is("posted"))
-		trust := at.follower.run(0, "fetch", "trust", channel, "--peer", at.publisher.listen)
+		trust := at.follower.ended(0, "fetch", "trust", channel, "--peer", at.publisher.listen)
 		if s := trust.standing("m"); s.State != "fresh" || s.Entries != at.entries || s.Sources != 1 {
 			t.Errorf("of one history: %+v", s)
 		}
@@ -117,10 +117,10 @@ func testTwoHistories(t *testing.T, l *lab) {
 
 	following := first.start("fetch", "follow", "handful:"+channel)
 	following.await("listening", is("listening"))
-	if s := second.run(12, "fetch", "trust", channel, "--peer", first.listen).standing("m"); s.State != "forked" {
+	if s := second.ended(12, "fetch", "trust", channel, "--peer", first.listen).standing("m"); s.State != "forked" {
 		t.Errorf("the one that comes says %+v", s)
 	}
-	if s := first.run(12, "fetch", "trust", channel).standing("m"); s.State != "forked" {
+	if s := first.ended(12, "fetch", "trust", channel).standing("m"); s.State != "forked" {
 		t.Errorf("the one that was there says %+v", s)
 	}
 	following.signal(os.Interrupt)
@@ -133,7 +133,7 @@ func testTwoHistories(t *testing.T, l *lab) {
 	third := l.side(t, lone.Namespace())
 	for i, s := range []*side{first, second} {
 		file := third.path(fmt.Sprint("evidence ", i))
-		s.run(0, "fetch", "trust", "evidence", channel, "-o", s.path("evidence"))
+		s.ended(0, "fetch", "trust", "evidence", channel, "-o", s.path("evidence"))
 		b, err := os.ReadFile(s.path("evidence"))
 		if err != nil {
 			t.Fatal(err)
@@ -141,7 +141,7 @@ func testTwoHistories(t *testing.T, l *lab) {
 		if err := os.WriteFile(file, b, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		got := third.run(0, "fetch", "verify", "--proof", file).find("evidence", is("evidence"))
+		got := third.ended(0, "fetch", "verify", "--proof", file).find("evidence", is("evidence"))
 		if got.Channel != channel || got.Writer != "m" || len(got.Heads) != 2 || got.Heads[0].Entries != 2 {
 			t.Errorf("the evidence says %+v", got)
 		}
@@ -149,7 +149,7 @@ func testTwoHistories(t *testing.T, l *lab) {
 		if err := os.WriteFile(file, b, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		third.run(12, "fetch", "verify", "--proof", file)
+		third.ended(12, "fetch", "verify", "--proof", file)
 	}
 }
 
@@ -184,10 +184,10 @@ func (s *side) ceremony(payload string, keys ...string) {
 	args := []string{"root", "add"}
 	for _, k := range keys {
 		sig := payload + "." + k + ".sig"
-		s.run(0, "seed", "sign", payload, "--key", k+".pem", "--yes", "-o", sig)
+		s.ended(0, "seed", "sign", payload, "--key", k+".pem", "--yes", "-o", sig)
 		args = append(args, sig)
 	}
-	s.run(0, "seed", args...).find("document in force", is("document"))
+	s.ended(0, "seed", args...).find("document in force", is("document"))
 }
 
 // testYears is the life of an organisation's channel: two of three root keys rotate them
@@ -201,62 +201,63 @@ func testYears(t *testing.T, l *lab) {
 	for _, k := range []string{"a", "b", "c", "d"} {
 		owner.keyPair(k)
 	}
-	owner.run(0, "seed", "init", "--title", "Years", "--root", "a.pub,b.pub,c.pub", "--need", "2", "--max-age", "1h")
+	owner.ended(0, "seed", "init", "--title", "Years", "--root", "a.pub,b.pub,c.pub", "--need", "2", "--max-age", "1h")
 	owner.ceremony("1.root.payload", "a", "c")
 	serving := owner.start("seed", "serve")
 	serving.await("listening", is("listening"))
-	channel := owner.run(0, "seed", "post", "one").find("posted", is("posted")).Channel
+	channel := owner.ended(0, "seed", "post", "one").find("posted", is("posted")).Channel
 	link := "handful:" + channel
 	here := always.start("fetch", "follow", link, "--peer", owner.listen)
 	here.await("the first entry", entryWith("one"))
-	away.run(0, "fetch", "trust", link, "--peer", owner.listen)
+	away.ended(0, "fetch", "trust", link, "--peer", owner.listen)
 	again := func(title string) { // the restarted one hears of it, and is killed
 		t.Helper()
-		p := restarted.start("fetch", "follow", link, "--peer", owner.listen)
+		p := restarted.start("fetch", "follow", link, "--peer", owner.listen, "--peer", always.listen)
 		p.await("entry "+title, entryWith(title))
 		p.kill()
 	}
 	again("one")
 	said := func(by *side, title string) {
 		t.Helper()
-		by.run(0, "seed", "post", title)
+		by.ended(0, "seed", "post", title)
 		here.await("entry "+title, entryWith(title))
 		again(title)
 	}
 
-	owner.run(0, "seed", "root", "edit", "--drop", "a.pub", "--add", "d.pub")
+	owner.ended(0, "seed", "root", "edit", "--drop", "a.pub", "--add", "d.pub")
 	owner.ceremony("2.root.payload", "b", "c")
 	said(owner, "two")
 
-	alice.run(0, "seed", "writer", "join", link, "alice")
+	alice.ended(0, "seed", "writer", "join", link, "alice")
 	copyFile(t, alice.path("alice.pub"), owner.path("alice.pub"))
-	owner.run(0, "seed", "writer", "add", "alice", "alice.pub")
+	owner.ended(0, "seed", "writer", "add", "alice", "alice.pub")
 	writing := alice.start("seed", "post", "by alice", "--peer", owner.listen, "--peer", always.listen)
 	writing.await("posted", is("posted"))
 	here.await("what alice says", entryWith("by alice"))
 	again("by alice")
 
-	owner.run(0, "seed", "key", "export", owner.path("stolen.keys"))
+	owner.ended(0, "seed", "key", "export", owner.path("stolen.keys"))
 	copyFile(t, owner.path("stolen.keys"), thief.path("stolen.keys"))
-	thief.run(0, "seed", "key", "import", "stolen.keys")
+	thief.ended(0, "seed", "key", "import", "stolen.keys")
 	robbing := thief.start("seed", "post", "-c", channel, "stolen", "--peer", always.listen)
 	robbing.await("posted", is("posted"))
 	here.await("the stolen entry", entryWith("stolen"))
-	before := always.run(0, "fetch", "trust", link).standing("m")
+	again("stolen")
+	before := always.ended(0, "fetch", "trust", link).standing("m")
 	robbing.kill()
 
-	owner.run(0, "seed", "key", "compromise", "--good", fmt.Sprint(before.Entries-1))
+	owner.ended(0, "seed", "key", "compromise", "--good", fmt.Sprint(before.Entries-1))
 	owner.ceremony("3.root.payload", "b", "d")
 	said(owner, "three")
 	said(alice, "more by alice")
-	owner.run(0, "seed", "writer", "revoke", "alice")
+	owner.ended(0, "seed", "writer", "revoke", "alice")
 	said(owner, "four")
 	writing.stop()
 
 	ends := map[string]*process{
-		"always there": always.run(0, "fetch", "trust", link),
-		"restarted":    restarted.run(0, "fetch", "trust", link, "--peer", owner.listen),
-		"away":         away.run(0, "fetch", "trust", link, "--peer", always.listen),
+		"always there": always.ended(0, "fetch", "trust", link),
+		"restarted":    restarted.ended(0, "fetch", "trust", link, "--peer", owner.listen),
+		"away":         away.ended(0, "fetch", "trust", link, "--peer", always.listen),
 	}
 	want := ends["always there"].standing("m")
 	for name, p := range ends {
@@ -274,13 +275,13 @@ func testYears(t *testing.T, l *lab) {
 			t.Errorf("%s does not say what was taken back: %+v", name, m)
 		}
 	}
-	here.kill()
-	serving.stop()
-	last := away.start("fetch", "follow", link, "--once", "--last", "50", "--peer", owner.listen)
+	last := away.ended(0, "fetch", "follow", link, "--once", "--last", "50", "--peer", owner.listen)
+	last.find("the newest entry", entryWith("four"))
 	if slices.ContainsFunc(last.lines, entryWith("stolen")) {
 		t.Error("who was away is shown the stolen entry")
 	}
-	last.kill()
+	here.kill()
+	serving.stop()
 }
 
 func copyFile(t *testing.T, from, to string) {
@@ -299,7 +300,7 @@ func testKill(t *testing.T, l *lab) {
 	publisher, follower := sides[0], sides[1]
 	serving := publisher.start("seed", "serve")
 	serving.await("listening", is("listening"))
-	channel := publisher.run(0, "seed", "post", "0").find("posted", is("posted")).Channel
+	channel := publisher.ended(0, "seed", "post", "0").find("posted", is("posted")).Channel
 	link := "handful:" + channel
 	const rounds = 8
 	held := int64(0)
@@ -323,14 +324,14 @@ func testKill(t *testing.T, l *lab) {
 			}
 		}
 		p.mu.Unlock()
-		s := follower.run(0, "fetch", "trust", link, "--offline").standing("m")
+		s := follower.ended(0, "fetch", "trust", link, "--offline").standing("m")
 		if s.Entries <= shown || s.Entries < held || s.State != "fresh" {
 			t.Errorf("round %d: entry %d was shown and %d were held, now it holds %+v", i, shown, held, s)
 		}
 		held = s.Entries
 		<-posting
 	}
-	end := follower.run(0, "fetch", "trust", link, "--peer", publisher.listen).standing("m")
+	end := follower.ended(0, "fetch", "trust", link, "--peer", publisher.listen).standing("m")
 	if end.Entries != 1+3*rounds || end.State != "fresh" {
 		t.Errorf("in the end it holds %+v", end)
 	}
