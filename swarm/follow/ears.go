@@ -286,7 +286,7 @@ func (f *Follower) ask(p channel.Peer, writer string, n signing.Need) {
 	case n.Range && p != nobody:
 		f.wire.AskRange(p, writer, n.Size)
 	case n.Update && p != nobody:
-		f.wire.Missing(writer)
+		f.wire.Missing(p, writer)
 	case n.Range, n.Update:
 		f.each(nobody, func(q channel.Peer) { f.wire.AskUpdate(q, writer, f.trust.Size(writer)) })
 	}

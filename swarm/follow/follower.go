@@ -46,8 +46,12 @@ type Config struct {
 type wire interface {
 	AskUpdate(p channel.Peer, writer string, size int64)
 	AskUpdateWithin(p channel.Peer, writer string, size, limit int64)
-	Missing(writer string)
+	// Missing asks somebody for what a peer has told of and is not held.
+	Missing(p channel.Peer, writer string)
 	Forget(writer string)
+	// Holders returns who says that an entry can be asked of it.
+	Holders(writer string, index int64) []channel.Peer
+	AskPages(p channel.Peer, writer string, first, most, size int64)
 	AskRoot(p channel.Peer, version int64)
 	AskTargets(p channel.Peer, hash [32]byte)
 	AskPage(p channel.Peer, writer string, first, size int64)
@@ -57,6 +61,11 @@ type wire interface {
 	SendFork(p channel.Peer, writer string, f signing.Fork)
 	Unlist()
 }
+
+// spoken is the wire of a channel's swarm.
+type spoken struct{ *channel.Channel }
+
+func (s spoken) Missing(_ channel.Peer, writer string) { s.Channel.Missing(writer) }
 
 // Follower follows one channel on a running node: it collects what peers say,
 // lets Trust decide, and passes on what was believed. All methods are safe for
@@ -128,7 +137,7 @@ func Open(cfg Config) (*Follower, error) {
 		stop()
 		return nil, err
 	}
-	f.mirrors = &mirrored{wire: f.channel, f: f}
+	f.mirrors = &mirrored{wire: spoken{f.channel}, f: f}
 	f.wire = f.mirrors
 	f.living = ctx
 	close(f.ready)

@@ -145,7 +145,7 @@ func (m *member) AskUpdateWithin(p channel.Peer, writer string, size, limit int6
 	})
 }
 
-func (m *member) Missing(writer string) {
+func (m *member) Missing(_ channel.Peer, writer string) {
 	ours, known := m.source.Holds(writer)
 	for _, p := range m.Peers() {
 		if h, ok := m.world.member(p).source.Holds(writer); ok && h.Size > ours.Size {
@@ -229,6 +229,12 @@ func (m *member) Unlist() {}
 
 func (m *member) Forget(string) {}
 
+func (m *member) Holders(string, int64) []channel.Peer { return m.Peers() }
+
+func (m *member) AskPages(p channel.Peer, writer string, first, _, size int64) {
+	m.AskPage(p, writer, first, size)
+}
+
 // follower is a member that follows.
 type follower struct {
 	*Follower
@@ -273,7 +279,7 @@ func (f *follower) elapse() {
 // settle runs the world until the followers have listened, and nobody has a question left.
 func (w *world) settle(all ...*follower) {
 	w.t.Helper()
-	for range 4 {
+	for range 2 {
 		w.run()
 		for _, f := range all {
 			f.elapse()
