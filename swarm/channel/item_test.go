@@ -104,12 +104,23 @@ func TestItemValue(t *testing.T) {
 	}
 }
 
+// The inputs are short: Go makes each that finds a new way through the code as short as it
+// can, by trying a number of others that grows with the square of its length, and inflating
+// and deflating takes a millisecond. With a whole document it did nothing else.
 func FuzzUnpackRoot(f *testing.F) {
-	value, _ := PackRoot(newcomer(f))
+	const most = 128
+	value, _ := PackRoot([]byte(`{"signatures":[{"keyid":"01","sig":"02"}],"signed":{"_type":"root","version":1}}`))
 	f.Add(value)
-	f.Add(bomb(f))
+	var b bytes.Buffer
+	w, _ := flate.NewWriter(&b, flate.BestCompression)
+	w.Write(make([]byte, signing.MaxRoot+1))
+	w.Close()
+	f.Add(bencode.AppendString(nil, b.Bytes()))
 	f.Add([]byte("5:\x03\x00abc"))
 	f.Fuzz(func(t *testing.T, b []byte) {
+		if len(b) > most {
+			return
+		}
 		raw, err := UnpackRoot(b)
 		if err != nil {
 			return
