@@ -19,9 +19,14 @@ type state interface {
 	// Torrent is what was fetched to an absolute path; store.ErrNotFound when
 	// nothing was.
 	Torrent(ctx context.Context, path string) (*manifest.Torrent, error)
+	// Unfollow ends the following of a channel, which a link, an id or a name names.
+	Unfollow(ctx context.Context, word string) (console.Followed, error)
 	// Explain tells how each piece came of something that the running node has. A
 	// fault with code NotFound when there is no such thing, or no node.
 	Explain(ctx context.Context, w wanted) (console.Explained, []console.Piece, error)
+	// Known is what is believed of a channel; a fault with code NotFound when
+	// nothing is.
+	Known(ctx context.Context, id signing.ID) (known, error)
 }
 
 // node is what the commands need of a running node. All methods may be called by
@@ -36,9 +41,19 @@ type node interface {
 	// Seed waits while the torrent is seeded: until stay.For has passed or
 	// stay.Ratio is reached, where that is set.
 	Seed(ctx context.Context, infohash string, stay console.Stay, report func(console.Progress)) error
+	// Ask asks peers for what is newest in the channel that a request names.
+	Ask(ctx context.Context, r fetchRequest) error
+	// Prove makes the proof of the entry that a request names.
+	Prove(ctx context.Context, r fetchRequest) (signing.Proof, error)
 	// Serve seeds everything that was fetched and goes on with what is not
 	// complete, until the context ends.
 	Serve(ctx context.Context, report func(console.Line)) error
+	// Follow reports what channels say, and runs a hook for it, until the context ends;
+	// with Once it returns when all that is known was reported.
+	Follow(ctx context.Context, r followRequest, report func(console.Line)) error
+	// Show answers feed readers until stop is called, or the context ends. url is empty
+	// when that is not wanted.
+	Show(ctx context.Context, r faceRequest) (url string, stop func() error, err error)
 	// Offers reports what is on offer on the local network, each once, until the
 	// context ends; that is no error.
 	Offers(ctx context.Context, report func(console.Offer)) error

@@ -30,9 +30,16 @@ type running struct {
 	since  time.Time
 	offers listeners
 
+	life     context.Context // ends, by end, when the node closes
+	end      context.CancelFunc
+	watching sync.WaitGroup
+
 	mu        sync.Mutex
 	followers map[signing.ID]*follow.Follower
-	items     map[string]*fetching // by infohash, hex
+	channels  map[signing.ID]*followed // of those that are read
+	items     map[string]*fetching     // by infohash, hex
+
+	subscribing sync.Mutex // one at a time: names are unique
 }
 
 // fetching is one torrent in the node.
@@ -41,6 +48,7 @@ type fetching struct {
 	meta  meta // where it was published
 	dest  string
 	began time.Time
+	gone  chan error // has room for why it is no longer seeded
 }
 
 // openNode starts a node that holds the state directory, with the options of
@@ -57,13 +65,16 @@ func openNode(ctx context.Context, a *console.App, stateDir string) (node, error
 	r := &running{
 		offline: offline{dir: stateDir, store: s}, app: a, since: a.Env.Now(),
 		followers: make(map[signing.ID]*follow.Follower),
+		channels:  make(map[signing.ID]*followed),
 		items:     make(map[string]*fetching),
 	}
+	r.life, r.end = context.WithCancel(context.WithoutCancel(ctx))
 	cfg.Known = console.LoadKnown(s, cfg.Logger)
 	cfg.DHTFile = filepath.Join(stateDir, console.DHTFile)
 	cfg.OnOffer = r.offered
 	cfg.OnEvent = r.happened
 	if r.node, err = swarm.Start(ctx, cfg); err != nil {
+		r.end()
 		return nil, errors.Join(err, s.Close())
 	}
 	return r, nil
@@ -78,6 +89,9 @@ func (r *running) happened(ev swarm.Event) {
 
 // Close stops the node; everything is kept for the next one.
 func (r *running) Close() error {
+	r.end()
+	r.watching.Wait()
+	r.silence()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var err error
@@ -123,7 +137,7 @@ func (r *running) Seed(ctx context.Context, infohash string, stay console.Stay, 
 	if f == nil {
 		return fmt.Errorf("%s: %w", infohash, store.ErrNotFound)
 	}
-	return console.AwaitSeeding(ctx, f.item, stay, nil, report)
+	return console.AwaitSeeding(ctx, f.item, stay, f.gone, report)
 }
 
 // Fetch returns when everything is verified and under its final name.
@@ -160,6 +174,12 @@ func (r *running) Fetch(ctx context.Context, req fetchRequest, report func(conso
 			return fetched{Plan: p.plan(req)}, errors.Join(ctx.Err(), r.take(f))
 		}
 		return out, errors.Join(err, r.take(f))
+	}
+	if req.Channel != nil {
+		r.mu.Lock()
+		channel := r.followers[req.Channel.ID]
+		r.mu.Unlock()
+		r.watchWithdrawal(channel, f, spec.Name)
 	}
 	return r.done(f), nil
 }
@@ -209,10 +229,8 @@ func (r *running) spec(ctx context.Context, req fetchRequest, peers []netip.Addr
 // resolve asks a channel what its entry is.
 func (r *running) resolve(ctx context.Context, req fetchRequest, peers []netip.AddrPort) (spec swarm.Spec, m meta, entry *console.Entry, err error) {
 	l := req.Channel
-	link := *l
-	link.Trackers = slices.Concat(l.Trackers, req.Trackers)
-	link.WebSeeds = slices.Concat(l.WebSeeds, req.WebSeeds)
-	f, err := r.follower(link, peers)
+	link := withWeb(*l, req.Peering)
+	f, err := r.follower(link, peers, slices.Concat(l.Trackers, req.Trackers))
 	if err != nil {
 		return spec, m, nil, err
 	}
@@ -230,24 +248,14 @@ func (r *running) resolve(ctx context.Context, req fetchRequest, peers []netip.A
 	spec.Trackers = l.Trackers
 	spec.Peers = f.Addrs()
 	addMirrors(&spec, link)
-	link.Trackers = l.Trackers // not those of this run
 	link.Writer, link.Index = found.Writer, found.Index
 	return spec, meta{Channel: l.ID.String(), Writer: found.Writer, Index: found.Index, After: found.After, Link: link.String()}, nil, nil
 }
 
 // find waits for the entry that a link names.
 func (r *running) find(ctx context.Context, f *follow.Follower, req fetchRequest) (follow.Found, error) {
-	var late error
-	if req.Timeout > 0 {
-		late = &console.Fault{
-			Code: console.NotFound,
-			Hint: "name a peer with --peer HOST:PORT, check that the publisher runs, or wait longer with --timeout",
-			Err:  fmt.Errorf("nothing after %s: %w", console.Span(req.Timeout), console.ErrNoProgress),
-		}
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, req.Timeout, late)
-		defer cancel()
-	}
+	ctx, cancel := patient(ctx, req.Timeout)
+	defer cancel()
 	found, err := f.Find(ctx, req.Channel.Writer, req.Channel.Index)
 	switch {
 	case errors.Is(err, follow.ErrWithdrawn), errors.Is(err, follow.ErrNoEntry):
@@ -256,8 +264,20 @@ func (r *running) find(ctx context.Context, f *follow.Follower, req fetchRequest
 	return found, err
 }
 
+// patient returns a context that ends when nothing has come for so long; 0: never.
+func patient(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
+	if timeout == 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeoutCause(ctx, timeout, &console.Fault{
+		Code: console.NotFound,
+		Hint: "name a peer with --peer HOST:PORT, check that the publisher runs, or wait longer with --timeout",
+		Err:  fmt.Errorf("nothing after %s: %w", console.Span(timeout), console.ErrNoProgress),
+	})
+}
+
 // follower returns the running follower of a channel.
-func (r *running) follower(l signing.Link, peers []netip.AddrPort) (*follow.Follower, error) {
+func (r *running) follower(l signing.Link, peers []netip.AddrPort, trackers []string) (*follow.Follower, error) {
 	id := l.ID
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -269,7 +289,7 @@ func (r *running) follower(l signing.Link, peers []netip.AddrPort) (*follow.Foll
 		return f, nil
 	}
 	f, err := follow.Open(follow.Config{
-		Node: r.node, Dir: filepath.Join(r.dir, "trust"), ID: id, Peers: peers, Trackers: l.Trackers,
+		Node: r.node, Dir: filepath.Join(r.dir, "trust"), ID: id, Peers: peers, Trackers: trackers,
 		DHTKey: l.ItemKey(), Private: l.ReadKey != "", Mirrors: l.WebSeeds,
 		Logger: r.app.Log(), Now: r.app.Env.Now,
 	})
@@ -278,6 +298,12 @@ func (r *running) follower(l signing.Link, peers []netip.AddrPort) (*follow.Foll
 	}
 	r.followers[id] = f
 	return f, nil
+}
+
+// withWeb returns a link that names the web servers of a command too.
+func withWeb(l signing.Link, with console.Peering) signing.Link {
+	l.WebSeeds = slices.Concat(l.WebSeeds, with.WebSeeds)
+	return l
 }
 
 // addMirrors lets a torrent of a channel come from the web servers of its link: from a
@@ -325,7 +351,7 @@ func (r *running) start(spec swarm.Spec, req fetchRequest, m meta) (*fetching, e
 	if err != nil {
 		return nil, err
 	}
-	f := &fetching{item: it, meta: m, dest: req.Dest, began: r.app.Env.Now()}
+	f := &fetching{item: it, meta: m, dest: req.Dest, began: r.app.Env.Now(), gone: make(chan error, 1)}
 	r.items[hash] = f
 	return f, nil
 }

@@ -77,7 +77,7 @@ func Open(ctx context.Context, cfg Config) (*Publisher, error) {
 	p := &Publisher{cfg: cfg, log: log, news: make(chan struct{}), ready: make(chan struct{})}
 	p.channel, err = channel.Join(cfg.Node, channel.Config{
 		ID: cfg.Keys.ID, Source: source{p}, Sink: sink{p}, Peers: cfg.Peers, Trackers: cfg.Trackers, Now: cfg.Now,
-		Private: p.Private(),
+		Private: p.Private(), Origin: true,
 	})
 	if err != nil {
 		return nil, errors.Join(err, log.Close())
