@@ -34,6 +34,8 @@ func TestEndToEnd(t *testing.T) {
 	t.Run("lan", func(t *testing.T) { t.Parallel(); testLAN(t, l) })
 	t.Run("explain", func(t *testing.T) { t.Parallel(); testExplain(t, l) })
 	t.Run("input", func(t *testing.T) { t.Parallel(); testInput(t, l) })
+	t.Run("mirror", func(t *testing.T) { t.Parallel(); testMirror(t, l) })
+	t.Run("bundle", func(t *testing.T) { t.Parallel(); testBundle(t, l) })
 	t.Run("dht", func(t *testing.T) { t.Parallel(); testDHT(t, l) })
 }
 
@@ -151,7 +153,7 @@ func (s *side) start(name string, args ...string) *process {
 
 // takesNode tells the commands that run a node from those that only look.
 func takesNode(args []string) bool {
-	return !slices.Contains([]string{"ls", "status", "explain", "verify", "key"}, args[0]) && !slices.Contains(args, "evidence")
+	return !slices.Contains([]string{"ls", "status", "explain", "verify", "key", "export"}, args[0]) && !slices.Contains(args, "evidence")
 }
 
 // publish starts `seed publish` and waits until a peer could fetch.

@@ -162,8 +162,9 @@ type Content interface {
 
 // PutItem writes a torrent with its content, whose pieces are verified on the way, and the
 // page that proves the entry which names it. An error in the middle of it leaves a bundle
-// that cannot be gone on with. progress is told the bytes so far, when it is not nil.
-func (w *Writer) PutItem(writer string, index int64, proof signing.Page, t *manifest.Torrent, c Content, progress func(done int64)) error {
+// that cannot be gone on with. progress is told the bytes so far, when it is not nil; its
+// error ends the writing.
+func (w *Writer) PutItem(writer string, index int64, proof signing.Page, t *manifest.Torrent, c Content, progress func(done int64) error) error {
 	r := &pieceReader{t: t, c: c, progress: progress}
 	return w.Put(Record{Kind: Item, Writer: writer, Index: index, Proof: proof.Bytes(), Value: t.Bytes(), Size: PayloadSize(t)}, r)
 }
@@ -180,7 +181,7 @@ func PayloadSize(t *manifest.Torrent) (n int64) {
 type pieceReader struct {
 	t        *manifest.Torrent
 	c        Content
-	progress func(int64)
+	progress func(int64) error
 	piece    int
 	done     int64
 	data     []byte
@@ -209,7 +210,9 @@ func (r *pieceReader) Read(p []byte) (int, error) {
 		r.piece++
 		r.done += size
 		if r.progress != nil {
-			r.progress(r.done)
+			if err := r.progress(r.done); err != nil {
+				return 0, err
+			}
 		}
 		r.buf.Reset(data)
 	}

@@ -4,7 +4,9 @@ import (
 	"handful/manifest"
 	"handful/signing"
 	"handful/signing/keyfile"
+	"handful/swarm/bundle"
 	"handful/swarm/feed"
+	"handful/swarm/follow"
 	"handful/swarm/store"
 )
 
@@ -34,6 +36,12 @@ func rules() []rule {
 		is(store.ErrChanged, Failed, "publish it again; what was published cannot be changed"),
 		is(store.ErrMismatch, Unverified, "the torrent itself contradicts what is in it: ask the publisher for another"),
 		is(store.ErrNotFound, NotFound, "see `ls` or `status` for what is there"),
+
+		is(store.ErrWrong, Unverified, "ask for the file again, or fetch it from somebody else"),
+		is(bundle.ErrTruncated, Unverified, "copy the bundle again: what was verified is kept, and the same command goes on from there"),
+		is(bundle.ErrMalformed, Unverified, "copy the bundle again, or ask for another"),
+		is(follow.ErrOtherTorrent, Unverified, "ask for another bundle"),
+		is(follow.ErrUnconnected, Refused, "ask for a bundle with more of the channel, or one that was made later"),
 
 		is(signing.ErrLink, Usage, hintLink),
 		is(manifest.ErrMagnet, Usage, hintLink),

@@ -319,3 +319,11 @@ func rootOf(rng [][32]byte) [32]byte {
 	}
 	return h
 }
+
+// LeafHashes returns the hashes of entries as leaves of their writer's tree (RFC 6962).
+func LeafHashes(entries [][]byte) (out [][32]byte) {
+	for _, e := range entries {
+		out = append(out, tlog.RecordHash(e))
+	}
+	return out
+}
