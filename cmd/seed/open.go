@@ -32,6 +32,7 @@ type running struct {
 	publishers map[signing.ID]*publish.Publisher
 	items      map[string]*swarm.Item // by infohash, hex
 	publishing sync.Mutex             // one at a time: two of the same must not race
+	opening    sync.Mutex             // of publishers: one at a time, for the same reason
 }
 
 // openNode starts a node that holds the state directory, with the options of
@@ -141,7 +142,7 @@ func (r *running) Serve(ctx context.Context, report func(console.Line)) error {
 			served[it.meta.Channel] = append(served[it.meta.Channel], it)
 		}
 	}
-	ids, err := keyfile.List(keysDir(r.dir))
+	ids, _, err := channelsHere(r.dir)
 	if err != nil {
 		return err
 	}
@@ -201,6 +202,8 @@ func (r *running) add(hash string, spec swarm.Spec) error {
 
 // publisher returns the running publisher of a channel.
 func (r *running) publisher(ctx context.Context, id signing.ID, with console.Peering, fresh bool) (*publish.Publisher, error) {
+	r.opening.Lock()
+	defer r.opening.Unlock()
 	r.mu.Lock()
 	p := r.publishers[id]
 	r.mu.Unlock()

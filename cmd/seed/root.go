@@ -354,10 +354,31 @@ func (b *book) take(a *console.App, raw []byte) error {
 		}
 		refused = errors.Join(refused, err)
 	}
+	if refused == nil && b.superfluous(raw) {
+		a.Out().Print(console.Note{Message: fmt.Sprintf("version %d of the root document has enough signatures and is in force", b.root().Version())})
+		return nil
+	}
 	if refused == nil {
 		return &console.Fault{Code: console.NotFound, Message: "no document of the channel lacks signatures", Hint: "propose one with `seed root edit` or `seed writer add`"}
 	}
 	return refused
+}
+
+// superfluous reports whether a signature is over the document that is in force.
+func (b *book) superfluous(raw []byte) bool {
+	if b.keys == nil {
+		return false
+	}
+	doc, err := signing.ParseRoot(b.root().Bytes())
+	if err != nil {
+		return false
+	}
+	var before *signing.Root
+	if n := len(b.keys.Roots); n > 1 {
+		before = b.keys.Roots[n-2]
+	}
+	_, err = doc.Attach(raw, before)
+	return err == nil
 }
 
 // takeRoot takes in a document that was signed elsewhere, wholly or in part.

@@ -7,6 +7,7 @@ import (
 	"handful/swarm/bundle"
 	"handful/swarm/feed"
 	"handful/swarm/follow"
+	"handful/swarm/publish"
 	"handful/swarm/store"
 )
 
@@ -42,6 +43,14 @@ func rules() []rule {
 		is(bundle.ErrMalformed, Unverified, "copy the bundle again, or ask for another"),
 		is(follow.ErrOtherTorrent, Unverified, "ask for another bundle"),
 		is(follow.ErrUnconnected, Refused, "ask for a bundle with more of the channel, or one that was made later"),
+		is(publish.ErrNotGranted, Refused, "give the file NAME.pub that `seed writer join` wrote to the channel's owner, who runs `seed writer add`; and be where peers of the channel can be reached (--peer)"),
+		is(publish.ErrBehind, Refused, "nothing was signed; see `seed help repair`"),
+		is(publish.ErrUnheard, NotFound, "publish while somebody who has the channel can be reached (--peer); see `seed help repair`"),
+		is(publish.ErrUnconfirmed, NotFound, "publish while somebody who has the channel can be reached (--peer); see `seed help repair`"),
+		is(publish.ErrNoKey, NotFound, "publish on the machine that has it, or take it in with `seed key import`"),
+		is(publish.ErrCosign, Partly, "it is in the log and is published as soon as they have signed: do not publish it again"),
+		is(publish.ErrDamaged, Failed, ""),
+		is(signing.ErrOutside, Usage, "`seed help root add` says what keys and signatures may look like"),
 
 		is(signing.ErrLink, Usage, hintLink),
 		is(manifest.ErrMagnet, Usage, hintLink),

@@ -55,18 +55,18 @@ func Peek(dir string) (*Peeked, error) {
 		p.hashes = append(p.hashes, tree.push(entry)...)
 		p.Entries++
 	}
-	head := func(name string) int64 {
-		b, err := durable.ReadFile(files, filepath.Join(dir, name), signing.MaxHead)
-		if err != nil {
-			return 0
+	head := func(name string) (h signing.Head) {
+		if b, err := durable.ReadFile(files, filepath.Join(dir, name), signing.MaxHead); err == nil {
+			h, _ = signing.ParseHead(b) // what cannot be read is as good as absent
 		}
-		h, err := signing.ParseHead(b)
-		if err != nil {
-			return 0
-		}
-		return h.Size
+		return h
 	}
-	p.Signed, p.Ahead = head(headFile), head(networkFile)
+	p.Signed = head(headFile).Size
+	if h := head(networkFile); h.Raw != nil {
+		if root, err := p.RootAt(h.Size); err != nil || root != h.Root {
+			p.Ahead = h.Size
+		}
+	}
 	_, err = durable.ReadFile(files, filepath.Join(dir, unconfirmedFile), 1<<10)
 	p.Unconfirmed = err == nil
 	return p, nil
