@@ -144,7 +144,7 @@ func testBundle(t *testing.T, l *lab) {
 	p.stop()
 	head, _, _ := strings.Cut(published.Link, "?")
 	path := filepath.Join(stick, "news.bundle")
-	if b := publisher.exported("--bundle", path, "-c", "news"); b.Bytes < 5<<20 {
+	if b := publisher.exported("--bundle", path, "-c", "news"); b.Bytes < 5_000_000 {
 		t.Errorf("a bundle of %d bytes", b.Bytes)
 	}
 
@@ -214,6 +214,10 @@ func isolated(t *testing.T) string {
 	}
 	name := fmt.Sprintf("hf-island-%d-%d", os.Getpid(), time.Now().UnixNano()%1e9)
 	command(t, "ip", "netns", "add", name)
-	t.Cleanup(func() { command(t, "ip", "netns", "delete", name) })
+	t.Cleanup(func() {
+		if out, err := exec.Command("ip", "netns", "delete", name).CombinedOutput(); err != nil {
+			t.Errorf("%v: %s", err, out)
+		}
+	})
 	return name
 }
