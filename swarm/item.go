@@ -132,6 +132,13 @@ func (it *Item) Torrent() *manifest.Torrent {
 	return t
 }
 
+// Content returns the item's content, or nil while it is not open. It belongs to the item.
+func (it *Item) Content() *store.Content {
+	var c *store.Content
+	it.node.view(func() { c = it.content })
+	return c
+}
+
 // AddPeers enters addresses that may have the torrent.
 func (it *Item) AddPeers(addrs ...netip.AddrPort) {
 	it.node.mail.post(func() {

@@ -220,7 +220,7 @@ func (r *running) tune(ctx context.Context, link signing.Link, info subscription
 	if err != nil {
 		r.app.Out().Print(console.Warning{Message: err.Error()})
 	}
-	f, err := r.follower(link, peers, append(slices.Clone(link.Trackers), want.Trackers...))
+	f, err := r.follower(withWeb(link, want.Peering), peers, append(slices.Clone(link.Trackers), want.Trackers...))
 	if err != nil {
 		return nil, err
 	}

@@ -34,6 +34,8 @@ func TestEndToEnd(t *testing.T) {
 	t.Run("lan", func(t *testing.T) { t.Parallel(); testLAN(t, l) })
 	t.Run("explain", func(t *testing.T) { t.Parallel(); testExplain(t, l) })
 	t.Run("input", func(t *testing.T) { t.Parallel(); testInput(t, l) })
+	t.Run("mirror", func(t *testing.T) { t.Parallel(); testMirror(t, l) })
+	t.Run("bundle", func(t *testing.T) { t.Parallel(); testBundle(t, l) })
 	t.Run("channel", func(t *testing.T) { t.Parallel(); testChannel(t, l) })
 	t.Run("dht", func(t *testing.T) { t.Parallel(); testDHT(t, l) })
 	t.Run("two histories", func(t *testing.T) { t.Parallel(); testTwoHistories(t, l) })
@@ -155,7 +157,7 @@ func (s *side) start(name string, args ...string) *process {
 
 // takesNode tells the commands that run a node from those that only look.
 func takesNode(args []string) bool {
-	without := []string{"ls", "status", "explain", "verify", "key", "init", "root", "sign", "writer"}
+	without := []string{"ls", "status", "explain", "verify", "key", "init", "root", "sign", "writer", "export"}
 	return !slices.Contains(without, args[0]) && !slices.Contains(args, "evidence")
 }
 

@@ -45,6 +45,11 @@ type node interface {
 	Ask(ctx context.Context, r fetchRequest) error
 	// Prove makes the proof of the entry that a request names.
 	Prove(ctx context.Context, r fetchRequest) (signing.Proof, error)
+	// TakeBundle takes over what a bundle has and seeds it.
+	TakeBundle(ctx context.Context, r bundleRequest, report func(console.Line)) (taken, error)
+	// MakeBundle puts what is held of a channel into a file. The line is nil when nothing
+	// was written.
+	MakeBundle(ctx context.Context, r bundleRequest, report func(console.Line)) (*console.Bundled, error)
 	// Serve seeds everything that was fetched and goes on with what is not
 	// complete, until the context ends.
 	Serve(ctx context.Context, report func(console.Line)) error

@@ -229,10 +229,8 @@ func (r *running) spec(ctx context.Context, req fetchRequest, peers []netip.Addr
 // resolve asks a channel what its entry is.
 func (r *running) resolve(ctx context.Context, req fetchRequest, peers []netip.AddrPort) (spec swarm.Spec, m meta, entry *console.Entry, err error) {
 	l := req.Channel
-	link := *l
-	link.Trackers = slices.Concat(l.Trackers, req.Trackers)
-	link.WebSeeds = slices.Concat(l.WebSeeds, req.WebSeeds)
-	f, err := r.follower(link, peers, link.Trackers)
+	link := withWeb(*l, req.Peering)
+	f, err := r.follower(link, peers, slices.Concat(l.Trackers, req.Trackers))
 	if err != nil {
 		return spec, m, nil, err
 	}
@@ -250,7 +248,6 @@ func (r *running) resolve(ctx context.Context, req fetchRequest, peers []netip.A
 	spec.Trackers = l.Trackers
 	spec.Peers = f.Addrs()
 	addMirrors(&spec, link)
-	link.Trackers = l.Trackers // not those of this run
 	link.Writer, link.Index = found.Writer, found.Index
 	return spec, meta{Channel: l.ID.String(), Writer: found.Writer, Index: found.Index, After: found.After, Link: link.String()}, nil, nil
 }
@@ -301,6 +298,12 @@ func (r *running) follower(l signing.Link, peers []netip.AddrPort, trackers []st
 	}
 	r.followers[id] = f
 	return f, nil
+}
+
+// withWeb returns a link that names the web servers of a command too.
+func withWeb(l signing.Link, with console.Peering) signing.Link {
+	l.WebSeeds = slices.Concat(l.WebSeeds, with.WebSeeds)
+	return l
 }
 
 // addMirrors lets a torrent of a channel come from the web servers of its link: from a

@@ -10,6 +10,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"handful/manifest"
+	"handful/signing"
+	"handful/swarm/bundle"
 	"handful/swarm/console"
 	"handful/swarm/store"
 )
@@ -39,6 +41,7 @@ func TestScripts(t *testing.T) {
 			"torrent": makeTorrent,
 			"fetched": asFetched,
 			"channel": makeChannel,
+			"bundle":  emptyBundle,
 		},
 	})
 }
@@ -115,4 +118,12 @@ func TestVerbs(t *testing.T) {
 	if want := " completion explain follow lan man serve status trust unfollow verify version"; got != want {
 		t.Errorf("commands are%s, want%s", got, want)
 	}
+}
+
+// bundle FILE ID writes a bundle of a channel with nothing in it.
+func emptyBundle(ts *testscript.TestScript, _ bool, args []string) {
+	id, err := signing.ParseID(args[1])
+	ts.Check(err)
+	_, err = console.WriteBundle(ts.MkAbs(args[0]), false, id, func(*bundle.Writer) error { return nil })
+	ts.Check(err)
 }

@@ -14,7 +14,7 @@ func (r *running) asked(ctx context.Context, req fetchRequest) (*follow.Follower
 	if err != nil {
 		r.app.Out().Print(console.Warning{Message: err.Error()})
 	}
-	return r.follower(*req.Channel, peers, append(req.Channel.Trackers, req.Trackers...))
+	return r.follower(withWeb(*req.Channel, req.Peering), peers, append(req.Channel.Trackers, req.Trackers...))
 }
 
 // Ask asks peers for what is newest in a channel. From then on this node follows it.

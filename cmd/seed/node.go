@@ -21,6 +21,8 @@ type lister interface {
 	// Reload goes over to the newer documents of a channel. It reports whether followers
 	// are told of them: not while no node runs.
 	Reload(ctx context.Context, id signing.ID) (told bool, err error)
+	// Export puts a channel where no node runs. The line is nil when nothing was written.
+	Export(ctx context.Context, r exportRequest, report func(console.Line)) (console.Line, error)
 	// Feeds are the sources that were imported.
 	Feeds() ([]source, error)
 }

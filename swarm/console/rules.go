@@ -4,7 +4,9 @@ import (
 	"handful/manifest"
 	"handful/signing"
 	"handful/signing/keyfile"
+	"handful/swarm/bundle"
 	"handful/swarm/feed"
+	"handful/swarm/follow"
 	"handful/swarm/publish"
 	"handful/swarm/store"
 )
@@ -36,6 +38,11 @@ func rules() []rule {
 		is(store.ErrMismatch, Unverified, "the torrent itself contradicts what is in it: ask the publisher for another"),
 		is(store.ErrNotFound, NotFound, "see `ls` or `status` for what is there"),
 
+		is(store.ErrWrong, Unverified, "ask for the file again, or fetch it from somebody else"),
+		is(bundle.ErrTruncated, Unverified, "copy the bundle again: what was verified is kept, and the same command goes on from there"),
+		is(bundle.ErrMalformed, Unverified, "copy the bundle again, or ask for another"),
+		is(follow.ErrOtherTorrent, Unverified, "ask for another bundle"),
+		is(follow.ErrUnconnected, Refused, "ask for a bundle with more of the channel, or one that was made later"),
 		is(publish.ErrNotGranted, Refused, "give the file NAME.pub that `seed writer join` wrote to the channel's owner, who runs `seed writer add`; and be where peers of the channel can be reached (--peer)"),
 		is(publish.ErrBehind, Refused, "nothing was signed; see `seed help repair`"),
 		is(publish.ErrUnheard, NotFound, "publish while somebody who has the channel can be reached (--peer); see `seed help repair`"),

@@ -1,0 +1,43 @@
+package main
+
+import (
+	"golang.org/x/mod/sumdb/tlog"
+
+	"handful/signing"
+	"handful/swarm/mirror"
+	"handful/swarm/publish"
+)
+
+// wholeLog is a publisher's log, up to a head, as a bundle needs it.
+type wholeLog struct {
+	log  *publish.Log
+	size int64
+}
+
+func (l wholeLog) News() (signing.Update, bool) {
+	u, err := l.log.UpdateWithin(0, mirror.MaxNews)
+	return u, err == nil
+}
+
+func (l wholeLog) First() int64 { return 0 }
+func (l wholeLog) Size() int64  { return l.size }
+
+func (l wholeLog) Leaves(first, count int64) ([][32]byte, error) {
+	indexes := make([]int64, 0, count)
+	for i := range count {
+		indexes = append(indexes, tlog.StoredHashIndex(0, first+i))
+	}
+	hashes, err := l.log.ReadHashes(indexes)
+	if err != nil {
+		return nil, err
+	}
+	out := make([][32]byte, 0, len(hashes))
+	for _, h := range hashes {
+		out = append(out, h)
+	}
+	return out, nil
+}
+
+func (l wholeLog) Page(first, count int64) (signing.Page, error) {
+	return l.log.Page(first, count, l.size)
+}
