@@ -2,6 +2,7 @@ package channel
 
 import (
 	"context"
+	"crypto/sha256"
 	"net/netip"
 	"slices"
 	"time"
@@ -22,6 +23,8 @@ type Source interface {
 	UpdateFor(writer string, size int64) (signing.Update, bool)
 	// RootBytes returns a version of the root document, nil if it is not held.
 	RootBytes(version int64) []byte
+	// TargetsBytes returns the targets document of a SHA-256, nil if it is not held.
+	TargetsBytes(hash [32]byte) []byte
 	// Page returns at most count entries from first on, proven against the tree of
 	// size entries.
 	Page(writer string, first, count, size int64) (signing.Page, bool)
@@ -37,6 +40,9 @@ type Sink interface {
 	Left(p Peer)
 	Update(p Peer, writer string, u signing.Update)
 	Root(p Peer, version int64, raw []byte)
+	// Targets takes a document of which only the hash has been checked.
+	Targets(p Peer, hash [32]byte, raw []byte)
+	Fork(p Peer, writer string, f signing.Fork)
 	Page(p Peer, writer string, page signing.Page)
 	Range(p Peer, writer string, size int64, hashes [][32]byte)
 }
@@ -62,9 +68,14 @@ type Channel struct {
 }
 
 type peer struct {
-	asks    *rate.Limiter
-	root    []byte // parts so far
-	version int64  // of root
+	asks *rate.Limiter
+	docs map[string]*document // in parts so far, by topic
+}
+
+// document is a document that has not come as a whole.
+type document struct {
+	first message // its first part, which says what it is
+	raw   []byte
 }
 
 // Config says which channel to join, and how.
@@ -128,6 +139,11 @@ func (c *Channel) AskRoot(p Peer, version int64) {
 	c.gossip.Send(p, message{topic: topicRoot, number: version}.bytes())
 }
 
+// AskTargets asks for the targets document of a SHA-256.
+func (c *Channel) AskTargets(p Peer, hash [32]byte) {
+	c.gossip.Send(p, message{topic: topicTargets, hash: hash}.bytes())
+}
+
 // AskPage asks for entries from first on, proven against the tree of size.
 func (c *Channel) AskPage(p Peer, writer string, first, size int64) {
 	c.gossip.Send(p, message{topic: topicPage, writer: writer, first: first, number: size}.bytes())
@@ -148,8 +164,20 @@ func (c *Channel) Push(writer string, u signing.Update, but Peer) {
 	}
 }
 
+// SendFork tells a peer, or all if it is 0, that a writer has forked.
+func (c *Channel) SendFork(to Peer, writer string, f signing.Fork) {
+	b := message{answer: true, topic: topicFork, writer: writer, value: f.Bytes()}.bytes()
+	if to != 0 {
+		c.gossip.Send(to, b)
+		return
+	}
+	for _, p := range c.gossip.Peers() {
+		c.gossip.Send(p, b)
+	}
+}
+
 func (c *Channel) joined(p Peer, addr netip.AddrPort) {
-	c.peers[p] = &peer{asks: rate.NewLimiter(asksPerSecond, askBurst)}
+	c.peers[p] = &peer{asks: rate.NewLimiter(asksPerSecond, askBurst), docs: make(map[string]*document)}
 	c.sink.Joined(p, addr)
 }
 
@@ -175,7 +203,7 @@ func (c *Channel) message(p Peer, b []byte) {
 
 // answer serves an ask, if it can.
 func (c *Channel) answer(p Peer, m message) {
-	out := message{answer: true, topic: m.topic, writer: m.writer, number: m.number, offset: m.offset}
+	out := message{answer: true, topic: m.topic, writer: m.writer, hash: m.hash, number: m.number, offset: m.offset}
 	switch m.topic {
 	case topicUpdate:
 		u, ok := c.source.UpdateFor(m.writer, m.number)
@@ -183,13 +211,13 @@ func (c *Channel) answer(p Peer, m message) {
 			return
 		}
 		out.value = u.Bytes()
-	case topicRoot:
-		raw := c.source.RootBytes(m.number)
+	case topicRoot, topicTargets:
+		raw := c.document(m)
 		if m.offset >= int64(len(raw)) {
 			return
 		}
 		out.total = int64(len(raw))
-		out.value = raw[m.offset:min(out.total, m.offset+rootPart)]
+		out.value = raw[m.offset:min(out.total, m.offset+part)]
 	case topicPage:
 		page, ok := c.source.Page(m.writer, m.first, pageEntries, m.number)
 		if !ok {
@@ -208,6 +236,14 @@ func (c *Channel) answer(p Peer, m message) {
 	c.gossip.Send(p, out.bytes())
 }
 
+// document returns the document that is asked for, nil if it is not held.
+func (c *Channel) document(m message) []byte {
+	if m.topic == topicRoot {
+		return c.source.RootBytes(m.number)
+	}
+	return c.source.TargetsBytes(m.hash)
+}
+
 // answered hands an answer to the sink.
 func (c *Channel) answered(p Peer, from *peer, m message) {
 	switch m.topic {
@@ -215,8 +251,12 @@ func (c *Channel) answered(p Peer, from *peer, m message) {
 		if u, err := signing.ParseUpdate(m.value); err == nil {
 			c.sink.Update(p, m.writer, u)
 		}
-	case topicRoot:
-		c.rootPart(p, from, m)
+	case topicRoot, topicTargets:
+		c.gather(p, from, m)
+	case topicFork:
+		if f, err := signing.ParseFork(m.value); err == nil {
+			c.sink.Fork(p, m.writer, f)
+		}
 	case topicPage:
 		if page, err := signing.ParsePage(m.value); err == nil {
 			c.sink.Page(p, m.writer, page)
@@ -230,21 +270,26 @@ func (c *Channel) answered(p Peer, from *peer, m message) {
 	}
 }
 
-// rootPart puts a root document together.
-func (c *Channel) rootPart(p Peer, from *peer, m message) {
+// gather puts a document together. One of each kind can be under way from a peer.
+func (c *Channel) gather(p Peer, from *peer, m message) {
 	if m.offset == 0 {
-		from.root, from.version = nil, m.number
+		from.docs[m.topic] = &document{first: m}
 	}
-	if m.number != from.version || m.offset != int64(len(from.root)) || len(m.value) == 0 ||
-		m.offset+int64(len(m.value)) > m.total {
+	d := from.docs[m.topic]
+	if d == nil || m.number != d.first.number || m.hash != d.first.hash || m.total != d.first.total ||
+		m.offset != int64(len(d.raw)) || len(m.value) == 0 || m.offset+int64(len(m.value)) > m.total {
 		return
 	}
-	from.root = append(from.root, m.value...)
-	if int64(len(from.root)) < m.total {
-		c.gossip.Send(p, message{topic: topicRoot, number: m.number, offset: int64(len(from.root))}.bytes())
+	d.raw = append(d.raw, m.value...)
+	if int64(len(d.raw)) < m.total {
+		c.gossip.Send(p, message{topic: m.topic, number: m.number, hash: m.hash, offset: int64(len(d.raw))}.bytes())
 		return
 	}
-	raw := from.root
-	from.root = nil
-	c.sink.Root(p, m.number, raw)
+	delete(from.docs, m.topic)
+	switch {
+	case m.topic == topicRoot:
+		c.sink.Root(p, m.number, d.raw)
+	case sha256.Sum256(d.raw) == m.hash:
+		c.sink.Targets(p, m.hash, d.raw)
+	}
 }

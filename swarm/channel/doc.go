@@ -10,17 +10,24 @@
 //	       d 1:n i<version>e 1:o i<offset>e 1:q 4:root e      a root document, from that byte on
 //	       d 1:i i<first>e 1:n i<size>e 1:q 4:page 1:w <writer> e   entries, proven against a tree of n
 //	       d 1:n i<size>e 1:q 5:range 1:w <writer> e          the compact range [0, n)
+//	       d 1:h <SHA-256> 1:o i<offset>e 1:q 3:tgt e         a targets document, from that byte on
 //	answer d 1:r 3:upd 1:v <update> 1:w <writer> e
 //	       d 1:n i<version>e 1:o i<offset>e 1:r 4:root 1:t i<total>e 1:v <bytes> e
 //	       d 1:r 4:page 1:v <page> 1:w <writer> e
 //	       d 1:n i<size>e 1:r 5:range 1:v <32 bytes each> 1:w <writer> e
+//	       d 1:h <SHA-256> 1:o i<offset>e 1:r 3:tgt 1:t i<total>e 1:v <bytes> e
+//	       d 1:r 4:fork 1:v <signing.Fork> 1:w <writer> e     never asked for
 //
 // Worked example: d1:ni0e1:q3:upd1:w1:me asks, as a stranger, for the news of the
 // main writer.
 //
-// A peer that knows no answer gives none. Root documents travel in parts of at
-// most 32 KiB and are put together per peer, at most signing.MaxRoot bytes. Each
-// peer may ask a few dozen times a second; what is above that is dropped.
+// A peer that knows no answer gives none. Everybody answers with what he holds: the
+// publisher with all root documents and all targets documents that were granted, a follower
+// with all root documents and the targets document in force. Documents travel in parts of at
+// most 32 KiB and are put together per peer, one of each kind at a time, of at most
+// signing.MaxRoot and signing.MaxTargets bytes; a targets document that has not the hash
+// that was asked for is dropped. Each peer may ask a few dozen times a second; what is above
+// that is dropped.
 //
 // # Items in the DHT
 //

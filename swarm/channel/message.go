@@ -13,8 +13,8 @@ const Protocol = "hf_head"
 
 // Bounds of a message.
 const (
-	rootPart  = 32 << 10
-	maxRange  = 64 // nodes of a compact range: one a level of the tree
+	part      = 32 << 10 // of a document
+	maxRange  = 64       // nodes of a compact range: one a level of the tree
 	maxWriter = 32
 )
 
@@ -22,22 +22,36 @@ var errMessage = errors.New("malformed hf_head message")
 
 // The topics of asks and answers.
 const (
-	topicUpdate = "upd"
-	topicRoot   = "root"
-	topicPage   = "page"
-	topicRange  = "range"
+	topicUpdate  = "upd"
+	topicRoot    = "root"
+	topicPage    = "page"
+	topicRange   = "range"
+	topicTargets = "tgt"
+	topicFork    = "fork" // of answers only
 )
 
 // message is an ask or an answer.
 type message struct {
 	answer bool
 	topic  string
-	writer string // not of root
-	number int64  // n: a size or a version
-	first  int64  // i: of page
-	offset int64  // o: of root
-	total  int64  // t: of an answer about root
-	value  []byte // v: of answers; aliases what was parsed
+	writer string   // not of documents
+	hash   [32]byte // h: of tgt
+	number int64    // n: a size or a version
+	first  int64    // i: of page
+	offset int64    // o: of documents
+	total  int64    // t: of answers about documents
+	value  []byte   // v: of answers; aliases what was parsed
+}
+
+// document reports whether the message is about a document, which travels in parts.
+func (m message) document() bool { return m.topic == topicRoot || m.topic == topicTargets }
+
+// limit returns the largest document of the topic in bytes.
+func (m message) limit() int64 {
+	if m.topic == topicRoot {
+		return signing.MaxRoot
+	}
+	return signing.MaxTargets
 }
 
 func (m message) bytes() []byte {
@@ -46,13 +60,17 @@ func (m message) bytes() []byte {
 		b = bencode.AppendString(b, key)
 		b = bencode.AppendInt(b, n)
 	}
+	if m.topic == topicTargets {
+		b = bencode.AppendString(b, "h")
+		b = bencode.AppendString(b, m.hash[:])
+	}
 	if m.topic == topicPage && !m.answer {
 		integer("i", m.first)
 	}
-	if !m.answer || m.topic == topicRoot || m.topic == topicRange {
+	if m.topic == topicRoot || m.topic == topicRange || !m.answer && (m.topic == topicUpdate || m.topic == topicPage) {
 		integer("n", m.number)
 	}
-	if m.topic == topicRoot {
+	if m.document() {
 		integer("o", m.offset)
 	}
 	if m.answer {
@@ -61,14 +79,14 @@ func (m message) bytes() []byte {
 		b = bencode.AppendString(b, "q")
 	}
 	b = bencode.AppendString(b, m.topic)
-	if m.answer && m.topic == topicRoot {
+	if m.answer && m.document() {
 		integer("t", m.total)
 	}
 	if m.answer {
 		b = bencode.AppendString(b, "v")
 		b = bencode.AppendString(b, m.value)
 	}
-	if m.topic != topicRoot {
+	if !m.document() {
 		b = bencode.AppendString(b, "w")
 		b = bencode.AppendString(b, m.writer)
 	}
@@ -78,7 +96,7 @@ func (m message) bytes() []byte {
 // parse reads a message. Unknown keys are ignored.
 func parse(b []byte) (m message, err error) {
 	r := bencode.NewReader(b)
-	kinds := 0
+	kinds, hashed := 0, false
 	r.Dict(func(key string) {
 		switch key {
 		case "q", "r":
@@ -86,6 +104,9 @@ func parse(b []byte) (m message, err error) {
 			kinds++
 		case "w":
 			m.writer = string(r.Bytes())
+		case "h":
+			r.Fixed(m.hash[:])
+			hashed = true
 		case "n":
 			m.number = r.Int()
 		case "i":
@@ -106,18 +127,24 @@ func parse(b []byte) (m message, err error) {
 	if kinds != 1 {
 		return m, fmt.Errorf("%w: it is neither an ask nor an answer", errMessage)
 	}
+	if m.topic == topicTargets && !hashed {
+		return m, fmt.Errorf("%w: a targets document without its hash", errMessage)
+	}
 	return m, m.check()
 }
 
 func (m message) check() error {
 	switch m.topic {
-	case topicUpdate, topicPage, topicRange:
+	case topicUpdate, topicPage, topicRange, topicFork:
+		if m.topic == topicFork && !m.answer {
+			return fmt.Errorf("%w: forks are told, not asked for", errMessage)
+		}
 		if len(m.writer) > maxWriter || !signing.ValidWriter(m.writer) {
 			return fmt.Errorf("%w: writer %.40q", errMessage, m.writer)
 		}
-	case topicRoot:
-		if m.total < 0 || m.total > signing.MaxRoot || m.offset < 0 || m.offset > signing.MaxRoot || len(m.value) > rootPart {
-			return fmt.Errorf("%w: root part of %d bytes at %d of %d", errMessage, len(m.value), m.offset, m.total)
+	case topicRoot, topicTargets:
+		if m.total < 0 || m.total > m.limit() || m.offset < 0 || m.offset > m.limit() || len(m.value) > part {
+			return fmt.Errorf("%w: %s part of %d bytes at %d of %d", errMessage, m.topic, len(m.value), m.offset, m.total)
 		}
 	default:
 		return fmt.Errorf("%w: topic %.20q", errMessage, m.topic)

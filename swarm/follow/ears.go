@@ -192,3 +192,7 @@ func (e ears) Page(_ channel.Peer, writer string, page signing.Page) {
 		}
 	})
 }
+
+func (e ears) Targets(channel.Peer, [32]byte, []byte)  {}
+func (e ears) Fork(channel.Peer, string, signing.Fork) {}
+func (h held) TargetsBytes(hash [32]byte) []byte       { return nil }
