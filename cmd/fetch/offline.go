@@ -73,6 +73,7 @@ type meta struct {
 	Channel string `json:"channel,omitempty"`
 	Writer  string `json:"writer,omitempty"`
 	Index   int64  `json:"index"`
+	After   int64  `json:"after,omitempty"` // follow.Found.After
 	Link    string `json:"link,omitempty"`
 }
 

@@ -226,7 +226,7 @@ func (r *running) resolve(ctx context.Context, req fetchRequest, peers []netip.A
 	spec.Peers = f.Addrs()
 	link := *l
 	link.Writer, link.Index = found.Writer, found.Index
-	return spec, meta{Channel: l.ID.String(), Writer: found.Writer, Index: found.Index, Link: link.String()}, nil, nil
+	return spec, meta{Channel: l.ID.String(), Writer: found.Writer, Index: found.Index, After: found.After, Link: link.String()}, nil, nil
 }
 
 // find waits for the entry that a link names.
@@ -317,7 +317,7 @@ func (r *running) await(ctx context.Context, f *fetching, m meta, req fetchReque
 		channel := r.followers[req.Channel.ID]
 		r.mu.Unlock()
 		go func() {
-			if err := channel.Withdrawn(ctx, m.Writer, m.Index); err != nil {
+			if err := channel.Withdrawn(ctx, m.Writer, m.Index, m.After); err != nil {
 				cancel(&console.Fault{Code: console.NotFound, Hint: "ask the publisher for another link", Err: err})
 			}
 		}()

@@ -164,6 +164,11 @@ func (c *Channel) Push(writer string, u signing.Update, but Peer) {
 	}
 }
 
+// SendUpdate sends an update to one peer that did not ask for it.
+func (c *Channel) SendUpdate(to Peer, writer string, u signing.Update) {
+	c.gossip.Send(to, message{answer: true, topic: topicUpdate, writer: writer, value: u.Bytes()}.bytes())
+}
+
 // SendFork tells a peer, or all if it is 0, that a writer has forked.
 func (c *Channel) SendFork(to Peer, writer string, f signing.Fork) {
 	b := message{answer: true, topic: topicFork, writer: writer, value: f.Bytes()}.bytes()

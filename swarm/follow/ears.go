@@ -1,6 +1,9 @@
 package follow
 
 import (
+	"errors"
+	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -14,7 +17,8 @@ type held struct{ t *Trust }
 func (h held) UpdateFor(writer string, size int64) (signing.Update, bool) {
 	return h.t.UpdateFor(writer, size)
 }
-func (h held) RootBytes(version int64) []byte { return h.t.RootBytes(version) }
+func (h held) RootBytes(version int64) []byte    { return h.t.RootBytes(version) }
+func (h held) TargetsBytes(hash [32]byte) []byte { return h.t.TargetsBytes(hash) }
 
 func (h held) Page(writer string, first, count, size int64) (signing.Page, bool) {
 	p, ok := h.t.Page(writer, first, count)
@@ -26,173 +30,279 @@ func (h held) Range(writer string, size int64) ([][32]byte, bool) { return h.t.R
 // ears hears what peers say.
 type ears struct{ f *Follower }
 
-func (e ears) Joined(p channel.Peer, _ netip.AddrPort) {
+func (e ears) Joined(p channel.Peer, addr netip.AddrPort) {
 	f := e.f
 	<-f.ready // a peer may be there before Join has returned; this is the first that is heard of it
-	f.change(func() { f.peers[p] = true })
+	name := fmt.Sprint("peer ", p)
+	if addr.IsValid() {
+		name = addr.String()
+	}
+	f.change(func() {
+		f.peers[p] = name
+		f.met++
+	})
 	if f.trust.Root() == nil {
-		f.channel.AskRoot(p, 1)
+		f.wire.AskRoot(p, 1)
 		return // the news can be judged only with it
 	}
-	f.ask(p)
-}
-
-// writers returns whose news are wanted.
-func (f *Follower) writers() []string {
-	writers := f.trust.Writers()
-	if !slices.Contains(writers, signing.MainWriter) {
-		writers = append(writers, signing.MainWriter)
-	}
-	return writers
-}
-
-// ask asks a peer for the news of all writers that are followed, and for pages.
-func (f *Follower) ask(p channel.Peer) {
-	for _, w := range f.writers() {
-		f.channel.AskUpdate(p, w, f.trust.Size(w))
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for at := range f.wanted {
-		f.channel.AskPage(p, at.writer, at.index, f.trust.Size(at.writer))
-	}
+	f.greet(p)
 }
 
 func (e ears) Left(p channel.Peer) {
-	e.f.change(func() {
-		delete(e.f.peers, p)
-		delete(e.f.ranges, p)
+	f := e.f
+	f.change(func() {
+		delete(f.peers, p)
+		mine := func(c conversation) bool { return c.peer == p }
+		for c := range f.ranges {
+			if mine(c) {
+				delete(f.ranges, c)
+			}
+		}
+		for c := range f.helped {
+			if mine(c) {
+				delete(f.helped, c)
+			}
+		}
+		for c := range f.pressed {
+			if mine(c) {
+				delete(f.pressed, c)
+			}
+		}
 	})
 }
 
 func (e ears) Root(p channel.Peer, _ int64, raw []byte) {
 	f := e.f
-	known := f.trust.Root() != nil
-	err := f.trust.UpdateRoot(raw)
-	f.change(func() { f.note(err) })
-	if err != nil {
+	if err := f.trust.UpdateRoot(raw); err != nil {
+		f.change(func() { f.note(err) })
 		f.cfg.Logger.Debug("root document refused", "channel", f.cfg.ID, "err", err)
 		return
 	}
-	if known {
-		f.ask(p)
+	f.act()
+}
+
+func (e ears) Targets(p channel.Peer, hash [32]byte, raw []byte) {
+	f := e.f
+	if f.trust.Wants().Targets != hash {
+		return // not asked for, or known by now
+	}
+	err := f.trust.UpdateTargets(raw)
+	if err != nil {
+		f.change(func() { f.note(err) })
+		f.cfg.Logger.Debug("targets document refused", "channel", f.cfg.ID, "err", err)
+	}
+	if errors.Is(err, signing.ErrForged) {
+		f.askNextRoot(p)
+	}
+	f.act()
+}
+
+func (e ears) Fork(p channel.Peer, writer string, fork signing.Fork) {
+	f := e.f
+	if f.trust.Fork(writer) != nil {
 		return
 	}
-	f.rootOnce.Do(func() { close(f.rooted) })
-	if f.Private() {
-		f.channel.Unlist()
+	if f.trust.Root() == nil {
+		f.keepFork(p, writer, fork)
+		return
 	}
-	for _, q := range f.channel.Peers() {
-		f.ask(q)
+	err := f.trust.UpdateFork(writer, fork)
+	if errors.Is(err, signing.ErrForged) || errors.Is(err, signing.ErrUnknownWriter) {
+		f.keepFork(p, writer, fork) // by keys that are not known yet
+		f.askNextRoot(p)
+	}
+	f.change(func() { f.note(err) })
+	f.act()
+}
+
+// keepFork keeps a proof for when newer documents are there.
+func (f *Follower) keepFork(p channel.Peer, writer string, fork signing.Fork) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	at := conversation{p, writer}
+	if _, known := f.early[at]; known || len(f.early) < maxEarly {
+		f.early[at] = fork
+	}
+}
+
+// judgeForks judges the proofs that came before the documents.
+func (f *Follower) judgeForks() {
+	f.mu.Lock()
+	early := f.early
+	f.early = make(map[conversation]signing.Fork)
+	f.mu.Unlock()
+	for at, fork := range early {
+		if f.trust.Fork(at.writer) == nil {
+			err := f.trust.UpdateFork(at.writer, fork)
+			f.change(func() { f.note(err) })
+		}
 	}
 }
 
 func (e ears) Update(p channel.Peer, writer string, u signing.Update) {
 	f := e.f
-	if f.trust.Root() == nil {
-		f.channel.AskRoot(p, 1)
-		return
+	switch {
+	case f.trust.Root() == nil:
+		f.each(p, func(q channel.Peer) { f.wire.AskRoot(q, 1) })
+	case !f.collect(p, writer, u):
+		f.take(p, writer, u)
 	}
-	if f.collect(p, writer, u) {
-		return
-	}
-	acc, err := f.trust.UpdateHead(writer, u, f.cfg.Now())
-	e.after(p, writer, u, acc, err)
 }
 
-// collect keeps an update of the first contact for decide, and reports whether it
-// did.
-func (f *Follower) collect(p channel.Peer, writer string, u signing.Update) bool {
-	if writer != signing.MainWriter || f.trust.Head(writer).Raw != nil {
-		return false
-	}
+func (e ears) Range(p channel.Peer, writer string, _ int64, hashes [][32]byte) {
+	f := e.f
+	at := conversation{p, writer}
 	f.mu.Lock()
-	if f.eager || f.contact || f.deciding || len(f.first) >= maxCandidates {
-		f.mu.Unlock()
-		return false
-	}
-	f.first = append(f.first, u)
-	f.sources[p] = true
-	enough := len(f.sources) >= enoughSources
+	u, ok := f.ranges[at]
+	delete(f.ranges, at)
 	f.mu.Unlock()
-	if enough {
-		f.decide(writer)
+	if !ok {
+		return
 	}
-	return true
+	acc, err := f.trust.UpdateRange(writer, u, hashes, f.cfg.Now())
+	acc.Needs.Range = false // it had its chance
+	f.after(p, writer, u, acc, err)
+}
+
+func (e ears) Page(p channel.Peer, writer string, page signing.Page) {
+	f := e.f
+	if f.trust.VerifyPage(writer, page) != nil {
+		return
+	}
+	if writer == signing.MainWriter && f.trust.Wants().Grant > 0 {
+		if err := f.trust.UpdateGrant(page); err != nil {
+			f.cfg.Logger.Debug("grant refused", "channel", f.cfg.ID, "err", err)
+		}
+		f.act()
+	}
+	f.change(func() {
+		if len(f.pages)+len(page.Entries) > maxPages {
+			clear(f.pages) // who still needs them asks again
+		}
+		for i, raw := range page.Entries {
+			at := place{writer, page.First + int64(i)}
+			if f.wanted[at] {
+				f.pages[at] = raw
+				delete(f.wanted, at)
+			}
+			if proof, asked := f.proofs[at]; asked && proof == nil {
+				if made, err := f.trust.Prove(writer, page, at.index); err == nil {
+					f.proofs[at] = &made
+				}
+			}
+		}
+	})
+}
+
+// take lets trust judge an update.
+func (f *Follower) take(p channel.Peer, writer string, u signing.Update) {
+	acc, err := f.trust.UpdateHead(writer, u, f.cfg.Now())
+	f.after(p, writer, u, acc, err)
+}
+
+// pressed is what a peer was asked because it could not be judged what it said.
+type pressed struct {
+	head string
+	size int64
 }
 
 // after acts on trust's judgement of an update.
-func (e ears) after(p channel.Peer, writer string, u signing.Update, acc signing.Accepted, err error) {
-	f := e.f
+func (f *Follower) after(p channel.Peer, writer string, u signing.Update, acc signing.Accepted, err error) {
 	if err != nil {
-		f.cfg.Logger.Debug("update refused", "channel", f.cfg.ID, "err", err)
+		f.cfg.Logger.Debug("update refused", "channel", f.cfg.ID, "writer", writer, "err", err)
 	}
+	at := conversation{p, writer}
+	behind, older := errors.AsType[*signing.RollbackError](err)
+	again := false
 	f.change(func() {
 		f.note(err)
-		if err == nil {
-			f.sources[p] = true
+		n := acc.Needs
+		if err == nil && n.Root == 0 && !n.Update && !n.Range || older {
+			f.agree(p, writer)
 		}
-		if acc.Needs.Range {
-			f.ranges[p] = u
+		if n.Range && p != nobody {
+			f.ranges[at] = u
+		}
+		if n.Update {
+			now := pressed{string(u.Head), n.Size}
+			again = f.pressed[at] == now
+			f.pressed[at] = now
 		}
 	})
-	switch {
-	case err != nil:
-	case acc.Needs.Range:
-		f.channel.AskRange(p, writer, acc.Needs.Size)
-	case acc.Needs.Root > 0:
-		f.each(p, func(q channel.Peer) { f.channel.AskRoot(q, acc.Needs.Root) })
-	case acc.Needs.Update:
-		f.each(p, func(q channel.Peer) { f.channel.AskUpdate(q, writer, acc.Needs.Size) })
-	case acc.Changed:
-		f.channel.Push(writer, u, p)
+	if older {
+		f.help(p, writer, behind.Offered)
+	}
+	f.ask(p, writer, acc.Needs, again)
+	if acc.Changed {
+		f.wire.Push(writer, u, p)
 		f.offer()
+	}
+	f.act()
+}
+
+// agree notes that a source shows what is believed. The caller holds mu.
+func (f *Follower) agree(p channel.Peer, writer string) {
+	if f.told[writer] == nil {
+		f.told[writer] = make(map[string]bool)
+	}
+	if name := f.source(p); name != "" && len(f.told[writer]) < maxTold {
+		f.told[writer][name] = true
+	}
+}
+
+const (
+	maxTold  = 256  // sources of a writer that are counted
+	maxEarly = 16   // proofs of forks that cannot be judged yet
+	maxPages = 4096 // entries out of pages that are kept
+)
+
+// help brings a peer that is behind to what is held, once for each size.
+func (f *Follower) help(p channel.Peer, writer string, size int64) {
+	if p == nobody {
+		return
+	}
+	mine := f.trust.Size(writer)
+	at := conversation{p, writer}
+	f.mu.Lock()
+	done := f.helped[at] >= mine
+	f.helped[at] = mine
+	f.mu.Unlock()
+	if u, ok := f.trust.UpdateFor(writer, size); ok && !done {
+		f.wire.SendUpdate(p, writer, u)
+	}
+}
+
+// ask asks for what trust needs to judge an update. again: it is the same that was needed
+// when the peer was asked before, so it does not have more.
+func (f *Follower) ask(p channel.Peer, writer string, n signing.Need, again bool) {
+	if n.Root > 0 {
+		f.each(p, func(q channel.Peer) { f.wire.AskRoot(q, n.Root) })
+	}
+	switch {
+	case n.Range && p != nobody:
+		f.wire.AskRange(p, writer, n.Size)
+	case n.Range, n.Update && !again:
+		f.each(p, func(q channel.Peer) { f.wire.AskUpdate(q, writer, f.trust.Size(writer)) })
 	}
 }
 
 // each calls ask for a peer that can be asked about news: whoever brought them, or all, if
 // nobody did.
 func (f *Follower) each(p channel.Peer, ask func(channel.Peer)) {
-	if p != nobody {
-		ask(p)
-		return
+	peers := []channel.Peer{p}
+	if p == nobody {
+		f.mu.Lock()
+		peers = slices.Sorted(maps.Keys(f.peers))
+		f.mu.Unlock()
 	}
-	for _, q := range f.channel.Peers() {
+	for _, q := range peers {
 		ask(q)
 	}
 }
 
-func (e ears) Range(p channel.Peer, writer string, _ int64, hashes [][32]byte) {
-	f := e.f
-	f.mu.Lock()
-	u, ok := f.ranges[p]
-	delete(f.ranges, p)
-	f.mu.Unlock()
-	if !ok {
-		return
+// note keeps what was refused. The caller holds mu.
+func (f *Follower) note(err error) {
+	if err != nil && !errors.Is(err, signing.ErrRollback) {
+		f.refused = err
 	}
-	acc, err := f.trust.UpdateRange(writer, u, hashes, f.cfg.Now())
-	if acc.Needs.Range {
-		acc.Needs.Range = false // it had its chance
-	}
-	e.after(p, writer, u, acc, err)
 }
-
-func (e ears) Page(_ channel.Peer, writer string, page signing.Page) {
-	f := e.f
-	if f.trust.VerifyPage(writer, page) != nil {
-		return
-	}
-	f.change(func() {
-		for i, raw := range page.Entries {
-			if at := (place{writer, page.First + int64(i)}); f.wanted[at] {
-				f.pages[at] = raw
-				delete(f.wanted, at)
-			}
-		}
-	})
-}
-
-func (e ears) Targets(channel.Peer, [32]byte, []byte)  {}
-func (e ears) Fork(channel.Peer, string, signing.Fork) {}
-func (h held) TargetsBytes(hash [32]byte) []byte       { return nil }

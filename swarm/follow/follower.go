@@ -3,14 +3,11 @@ package follow
 import (
 	"context"
 	"crypto/ed25519"
-	"errors"
-	"fmt"
 	"log/slog"
 	"net/netip"
 	"sync"
 	"time"
 
-	"handful/manifest"
 	"handful/signing"
 	"handful/swarm"
 	"handful/swarm/channel"
@@ -24,18 +21,8 @@ const (
 	enoughSources = 3
 )
 
-// askAgainTime is how long an answer about an entry is waited for.
+// askAgainTime is how long an answer is waited for.
 const askAgainTime = 3 * time.Second
-
-// maxCandidates bounds the updates that are kept at first contact.
-const maxCandidates = 16
-
-var (
-	// ErrWithdrawn: the publisher has asked to drop the entry.
-	ErrWithdrawn = errors.New("withdrawn by the publisher")
-	// ErrNoEntry: the channel has no such entry.
-	ErrNoEntry = errors.New("no such entry in the channel")
-)
 
 // Config of a Follower.
 type Config struct {
@@ -54,33 +41,53 @@ type Config struct {
 	Now     func() time.Time // nil: time.Now
 }
 
+// wire is how a follower speaks to peers: a channel.Channel, or a test's.
+type wire interface {
+	AskUpdate(p channel.Peer, writer string, size int64)
+	AskRoot(p channel.Peer, version int64)
+	AskTargets(p channel.Peer, hash [32]byte)
+	AskPage(p channel.Peer, writer string, first, size int64)
+	AskRange(p channel.Peer, writer string, size int64)
+	Push(writer string, u signing.Update, but channel.Peer)
+	SendUpdate(p channel.Peer, writer string, u signing.Update)
+	SendFork(p channel.Peer, writer string, f signing.Fork)
+	Unlist()
+}
+
 // Follower follows one channel on a running node: it collects what peers say,
 // lets Trust decide, and passes on what was believed. All methods are safe for
 // concurrent use.
 type Follower struct {
 	cfg      Config
 	trust    *Trust
+	wire     wire
 	channel  *channel.Channel
-	started  time.Time
-	ready    chan struct{} // closed when channel is set
+	ready    chan struct{} // closed when wire is set
 	rooted   chan struct{} // closed, by rootOnce, when the first root document came
 	rootOnce sync.Once
 	stop     context.CancelFunc
-	looking  sync.WaitGroup
+	working  sync.WaitGroup
+	// later runs f after d, in a goroutine of its own.
+	later func(d time.Duration, f func())
 
 	mu       sync.Mutex
-	news     chan struct{}         // closed and replaced at every change
-	sources  map[channel.Peer]bool // peers that have told their newest
-	first    []signing.Update      // candidates of the first contact
-	ranges   map[channel.Peer]signing.Update
-	pages    map[place][]byte // entries that were asked for and verified
-	wanted   map[place]bool   // what to ask pages for
-	peers    map[channel.Peer]bool
-	refused  error // the last thing that trust refused
-	forked   error
-	contact  bool // listening is over
-	deciding bool
-	eager    bool // an entry is named: the first head that covers it will do
+	news     chan struct{}                   // closed and replaced at every change
+	peers    map[channel.Peer]string         // connected, and what each is called as a source
+	met      int                             // sources that were asked
+	told     map[string]map[string]bool      // by writer: sources that showed nothing but what is believed
+	contacts map[string]*contact             // by writer
+	ranges   map[conversation]signing.Update // what to judge when its sender's range comes
+	helped   map[conversation]int64          // the size up to which a peer was helped unasked
+	pressed  map[conversation]pressed        // what a peer was asked last because it could not be judged
+	early    map[conversation]signing.Fork   // proofs that cannot be judged yet
+	pages    map[place][]byte                // entries that were asked for and verified
+	wanted   map[place]bool                  // what to ask pages for
+	proofs   map[place]*signing.Proof        // what to make proofs of; nil: not yet made
+	acted    standing                        // what of the state has been acted on
+	turn     int                             // the writer that is asked for next, of many
+	refused  error                           // the last thing that trust refused
+	listened bool                            // Find has listened long enough
+	eager    bool                            // an entry is named: the first head that covers it will do
 }
 
 // place is where an entry stands.
@@ -89,58 +96,81 @@ type place struct {
 	index  int64
 }
 
-// Found is an entry that was verified.
-type Found struct {
-	Writer string
-	Index  int64
-	Raw    []byte
-	Entry  manifest.Entry
-	State  signing.State
-	// Private channels have content that is not announced in public.
-	Private bool
-	Signed  time.Time // of the newest head
-	// Sources is how many peers told what they hold.
-	Sources int
+// conversation is what is said with a peer about a writer.
+type conversation struct {
+	peer   channel.Peer
+	writer string
 }
 
 // Open reads what is known of a channel and joins its swarm.
 func Open(cfg Config) (*Follower, error) {
+	trust, err := OpenTrust(cfg.Dir, cfg.ID)
+	if err != nil {
+		return nil, err
+	}
+	f := newFollower(cfg, trust)
+	cfg = f.cfg
+	ctx, stop := context.WithCancel(context.Background())
+	f.stop = stop
+	f.later = func(d time.Duration, do func()) { f.working.Go(func() { after(ctx, d, do) }) }
+	f.channel, err = channel.Join(cfg.Node, channel.Config{
+		ID: cfg.ID, Source: held{trust}, Sink: ears{f}, Peers: cfg.Peers, Trackers: cfg.Trackers, Now: cfg.Now,
+		Private: f.Private(),
+	})
+	if err != nil {
+		stop()
+		return nil, err
+	}
+	f.wire = f.channel
+	close(f.ready)
+	f.working.Go(func() { f.askAgainAndAgain(ctx) })
+	if d := cfg.Node.DHT(); d != nil {
+		f.working.Go(func() { f.watchItems(ctx, d) })
+	}
+	f.offer()
+	return f, nil
+}
+
+// newFollower returns a follower who has not met anybody.
+func newFollower(cfg Config, trust *Trust) *Follower {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	trust, err := OpenTrust(cfg.Dir, cfg.ID)
-	if err != nil {
-		return nil, err
-	}
 	f := &Follower{
-		cfg: cfg, trust: trust, started: cfg.Now(),
-		news:    make(chan struct{}),
-		ready:   make(chan struct{}),
-		rooted:  make(chan struct{}),
-		sources: make(map[channel.Peer]bool),
-		ranges:  make(map[channel.Peer]signing.Update),
-		pages:   make(map[place][]byte),
-		wanted:  make(map[place]bool),
-		peers:   make(map[channel.Peer]bool),
+		cfg: cfg, trust: trust,
+		news:     make(chan struct{}),
+		ready:    make(chan struct{}),
+		rooted:   make(chan struct{}),
+		peers:    make(map[channel.Peer]string),
+		told:     make(map[string]map[string]bool),
+		contacts: make(map[string]*contact),
+		ranges:   make(map[conversation]signing.Update),
+		helped:   make(map[conversation]int64),
+		pressed:  make(map[conversation]pressed),
+		early:    make(map[conversation]signing.Fork),
+		pages:    make(map[place][]byte),
+		wanted:   make(map[place]bool),
+		proofs:   make(map[place]*signing.Proof),
 	}
-	f.channel, err = channel.Join(cfg.Node, channel.Config{
-		ID: cfg.ID, Source: held{trust}, Sink: ears{f}, Peers: cfg.Peers, Trackers: cfg.Trackers, Now: cfg.Now,
-		Private: f.Private(),
-	})
-	if err != nil {
-		return nil, err
+	f.acted = f.standing() // who joins is asked for what is missing
+	if trust.Root() != nil {
+		f.rootOnce.Do(func() { close(f.rooted) })
 	}
-	close(f.ready)
-	ctx, stop := context.WithCancel(context.Background())
-	f.stop = stop
-	if d := cfg.Node.DHT(); d != nil {
-		f.looking.Go(func() { f.watchItems(ctx, d) })
+	return f
+}
+
+// after runs do when d has passed, unless ctx ends before.
+func after(ctx context.Context, d time.Duration, do func()) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+		do()
 	}
-	f.offer()
-	return f, nil
 }
 
 // ID returns the channel.
@@ -156,13 +186,26 @@ func (f *Follower) Addrs() []netip.AddrPort { return f.channel.Addrs() }
 func (f *Follower) AddPeers(addrs ...netip.AddrPort) { f.channel.AddPeers(addrs...) }
 
 // Peers returns how many peers of the channel are connected.
-func (f *Follower) Peers() int { return len(f.channel.Peers()) }
+func (f *Follower) Peers() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.peers)
+}
 
 // Close leaves the channel's swarm. What is believed is on disk.
 func (f *Follower) Close() error {
 	f.stop()
-	f.looking.Wait()
-	return f.channel.Leave(context.Background())
+	err := f.channel.Leave(context.Background()) // after it nothing more is begun
+	f.working.Wait()
+	return err
+}
+
+// Changed returns what is closed when anything has changed since the call: what is
+// believed, who is connected, what was asked for.
+func (f *Follower) Changed() <-chan struct{} {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.news
 }
 
 // change runs c and wakes whoever waits.
@@ -174,248 +217,20 @@ func (f *Follower) change(c func()) {
 	f.news = make(chan struct{})
 }
 
-// Find waits for an entry of a writer, verified. A negative index means the newest
-// that content can be fetched for; then peers are listened to for a while first,
-// so that one of them that is behind does not decide. The error when ctx ends says
-// what is missing, and wraps the reason why the last news was refused, if any.
-func (f *Follower) Find(ctx context.Context, writer string, index int64) (Found, error) {
-	timer := time.NewTimer(listenTime)
-	defer timer.Stop()
-	again := time.NewTicker(askAgainTime)
-	defer again.Stop()
-	if index >= 0 {
-		f.mu.Lock()
-		f.eager = true
-		f.mu.Unlock()
-	}
-	for {
-		f.mu.Lock()
-		news, forked := f.news, f.forked
-		f.mu.Unlock()
-		if forked != nil {
-			return Found{}, forked
-		}
-		found, ok, err := f.look(writer, index)
-		if ok || err != nil {
-			return found, err
-		}
-		select {
-		case <-ctx.Done():
-			return Found{}, f.missing(ctx, writer, index)
-		case <-news:
-		case <-timer.C:
-			f.decide(writer)
-		case <-again.C:
-			f.askAgain()
-		}
-	}
-}
-
-// missing explains why nothing was found in time.
-func (f *Follower) missing(ctx context.Context, writer string, index int64) error {
+// Standing returns how much the newest of a writer is worth now: its state, how old it is,
+// and how many of the sources that were asked showed nothing else.
+func (f *Follower) Standing(writer string) signing.Standing {
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	err := context.Cause(ctx)
-	what := "its newest entry"
-	if index >= 0 {
-		what = fmt.Sprintf("entry %d of writer %q", index, writer)
-	}
-	if f.refused != nil {
-		return fmt.Errorf("channel %s: %s: what peers say was refused: %w", f.cfg.ID, what, f.refused)
-	}
-	return fmt.Errorf("channel %s: %s was not found, %d peers were asked: %w", f.cfg.ID, what, len(f.sources), err)
-}
-
-// look tries to answer Find from what is known.
-func (f *Follower) look(writer string, index int64) (Found, bool, error) {
-	head := f.trust.Head(writer)
-	if head.Raw == nil {
-		return Found{}, false, nil
-	}
-	if index < 0 {
-		f.mu.Lock()
-		settled := f.contact || len(f.sources) >= enoughSources
-		f.mu.Unlock()
-		if !settled {
-			return Found{}, false, nil
-		}
-		return f.newest(writer, head)
-	}
-	if index >= head.Size {
-		f.mu.Lock()
-		asked := f.contact && len(f.sources) > 0
-		f.mu.Unlock()
-		if asked {
-			return Found{}, false, fmt.Errorf("channel %s: writer %q has %d entries, index %d is not among them: %w", f.cfg.ID, writer, head.Size, index, ErrNoEntry)
-		}
-		return Found{}, false, nil
-	}
-	raw := f.entry(writer, index)
-	if raw == nil {
-		return Found{}, false, nil
-	}
-	return f.judge(writer, index, raw, head)
-}
-
-// entry returns a verified entry, or asks for it.
-func (f *Follower) entry(writer string, index int64) []byte {
-	first, entries := f.trust.Held(writer)
-	if index >= first && index < first+int64(len(entries)) {
-		return entries[index-first]
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	at := place{writer, index}
-	if raw := f.pages[at]; raw != nil {
-		return raw
-	}
-	if !f.wanted[at] {
-		f.wanted[at] = true
-		f.askPage(at)
-	}
-	return nil
-}
-
-// askPage asks everybody for an entry. The caller holds mu.
-func (f *Follower) askPage(at place) {
-	size := f.trust.Size(at.writer)
-	for p := range f.peers {
-		f.channel.AskPage(p, at.writer, at.index, size)
-	}
-}
-
-// askAgain asks anew for what was not answered: a peer proves pages against its own
-// newest head only, which may have been another then than ours.
-func (f *Follower) askAgain() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for at := range f.wanted {
-		f.askPage(at)
-	}
-}
-
-// Withdrawn waits until the publisher asks to drop an entry, and returns an error
-// that wraps ErrWithdrawn and gives the reason, or nil when ctx ends.
-func (f *Follower) Withdrawn(ctx context.Context, writer string, index int64) error {
-	for {
-		f.mu.Lock()
-		news := f.news
-		f.mu.Unlock()
-		if err := f.dropped(writer, index); err != nil {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-news:
-		}
-	}
-}
-
-// newest walks back from the newest entry to one that has content.
-func (f *Follower) newest(writer string, head signing.Head) (Found, bool, error) {
-	for i := head.Size - 1; i >= 0; i-- {
-		raw := f.entry(writer, i)
-		if raw == nil {
-			return Found{}, false, nil
-		}
-		found, ok, err := f.judge(writer, i, raw, head)
-		if errors.Is(err, ErrWithdrawn) {
-			continue
-		}
-		if err != nil {
-			return Found{}, false, err
-		}
-		switch found.Entry.(type) {
-		case manifest.Media, manifest.Release:
-			return found, ok, nil
-		}
-	}
-	return Found{}, false, fmt.Errorf("channel %s has %d entries, and none with content to fetch: %w", f.cfg.ID, head.Size, ErrNoEntry)
-}
-
-// judge parses a verified entry and looks whether it was withdrawn since.
-func (f *Follower) judge(writer string, index int64, raw []byte, head signing.Head) (Found, bool, error) {
-	entry, err := manifest.ParseEntry(raw)
-	if err != nil {
-		return Found{}, false, fmt.Errorf("channel %s: entry %d: %w", f.cfg.ID, index, err)
-	}
-	if err := f.dropped(writer, index); err != nil {
-		return Found{}, false, err
-	}
-	f.mu.Lock()
-	sources := len(f.sources)
+	sources, met := len(f.told[writer]), f.met
 	f.mu.Unlock()
-	return Found{
-		Writer: writer, Index: index, Raw: raw, Entry: entry, Signed: head.Time, Sources: sources,
-		State: f.trust.State(writer, f.cfg.Now()), Private: f.Private(),
-	}, true, nil
-}
-
-// dropped looks among the newest entries for one that withdraws an earlier one.
-func (f *Follower) dropped(writer string, index int64) error {
-	first, entries := f.trust.Held(writer)
-	for i, later := range entries {
-		if first+int64(i) <= index {
-			continue
-		}
-		if e, err := manifest.ParseEntry(later); err == nil {
-			if d, ok := e.(manifest.Delete); ok && d.Index == index {
-				return fmt.Errorf("channel %s: entry %d: %w: %s", f.cfg.ID, index, ErrWithdrawn, reason(d))
-			}
-		}
-	}
-	return nil
-}
-
-func reason(d manifest.Delete) string {
-	if d.Reason == "" {
-		return "no reason is given"
-	}
-	return fmt.Sprintf("%q", d.Reason)
-}
-
-// decide ends the time of listening: of all that was told at first contact the
-// largest that verifies is believed.
-func (f *Follower) decide(writer string) {
-	f.mu.Lock()
-	if f.contact || f.deciding {
-		f.mu.Unlock()
-		return
-	}
-	f.deciding = true
-	candidates := f.first
-	f.first = nil
-	f.mu.Unlock()
-	var err error
-	if len(candidates) > 0 {
-		_, err = f.trust.FirstContact(writer, candidates, f.cfg.Now())
-	}
-	f.change(func() {
-		f.deciding = false
-		f.contact = true
-		f.note(err)
-	})
-	f.offer()
-}
-
-// note keeps what was refused. The caller holds mu.
-func (f *Follower) note(err error) {
-	if err == nil {
-		return
-	}
-	if errors.Is(err, signing.ErrFork) {
-		f.forked = err
-	} else {
-		f.refused = err
-	}
+	return f.trust.Standing(writer, f.cfg.Now(), sources, max(met, sources))
 }
 
 // offer puts what is believed on the local network, so that others find it there
 // when the publisher is away.
 func (f *Follower) offer() {
 	root := f.trust.Root()
-	if root == nil || root.Private() {
+	if root == nil || root.Private() || f.cfg.Node == nil {
 		return
 	}
 	for _, w := range f.trust.Writers() {
@@ -436,21 +251,3 @@ func (f *Follower) offer() {
 
 // offerUpdate is how many bytes of an update fit an offer's datagram.
 const offerUpdate = discover.MaxOffer - 120
-
-// Spec returns what fetches the content of the entry; ok is false when it has
-// none. Open is left to the caller.
-func (f Found) Spec() (spec swarm.Spec, ok bool) {
-	var sum [32]byte
-	switch e := f.Entry.(type) {
-	case manifest.Media:
-		sum = e.InfoSum
-		spec.Infohash, spec.Name = swarm.Infohash(e.InfoHash()), e.Name
-	case manifest.Release:
-		sum = e.InfoSum
-		spec.Infohash, spec.Name = swarm.Infohash(e.InfoHash()), e.Version
-	default:
-		return spec, false
-	}
-	spec.InfoSum, spec.Unlisted = &sum, f.Private
-	return spec, true
-}

@@ -94,7 +94,7 @@ func (f *Follower) lookOnce(ctx context.Context, d *mainline.Node, key ed25519.P
 			keep(it)
 		}
 	}
-	for _, w := range f.writers() {
+	for _, w := range f.Writers() {
 		if w == channel.RootSalt {
 			continue
 		}

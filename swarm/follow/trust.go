@@ -164,3 +164,13 @@ func (t *Trust) HandedOn(writer string, next int64) error {
 		return nil
 	})
 }
+
+// UpdateGrant is [signing.Trusted.UpdateGrant], kept.
+func (t *Trust) UpdateGrant(p signing.Page) error {
+	return t.Do(func(s *signing.Trusted) error { return s.UpdateGrant(p) })
+}
+
+// UpdateTargets is [signing.Trusted.UpdateTargets], kept.
+func (t *Trust) UpdateTargets(raw []byte) error {
+	return t.Do(func(s *signing.Trusted) error { return s.UpdateTargets(raw) })
+}

@@ -226,3 +226,11 @@ func TestCorrupt(t *testing.T) {
 		t.Errorf("the file is open to others: %v, %v", info.Mode(), err)
 	}
 }
+
+// pub is what an edit of a document takes.
+func pub(keys ...ed25519.PrivateKey) (all []crypto.PublicKey) {
+	for _, k := range keys {
+		all = append(all, k.Public())
+	}
+	return all
+}

@@ -91,3 +91,49 @@ func (t *Trust) Range(writer string, size int64) (rng [][32]byte, ok bool) {
 func (t *Trust) VerifyPage(writer string, p signing.Page) error {
 	return see(t, func(s *signing.Trusted) error { return s.VerifyPage(writer, p) })
 }
+
+// Targets returns the targets document in force, or nil when there is none, or it has not
+// been received.
+func (t *Trust) Targets() *signing.Targets { return see(t, (*signing.Trusted).Targets) }
+
+// TargetsBytes returns the targets document of a SHA-256; nil if it is not the one in force.
+func (t *Trust) TargetsBytes(hash [32]byte) []byte {
+	return see(t, func(s *signing.Trusted) []byte { return s.TargetsBytes(hash) })
+}
+
+// Wants returns what documents are known to be missing.
+func (t *Trust) Wants() signing.Need { return see(t, (*signing.Trusted).Wants) }
+
+// Withdrawn returns which entries of a writer documents have taken back.
+func (t *Trust) Withdrawn(writer string) []signing.Withdrawn {
+	return see(t, func(s *signing.Trusted) []signing.Withdrawn { return s.Withdrawn(writer) })
+}
+
+// Closed reports whether a writer was dropped from the targets document.
+func (t *Trust) Closed(writer string) bool {
+	return see(t, func(s *signing.Trusted) bool { return s.Closed(writer) })
+}
+
+// Allows reports whether the entries of a writer may name a file.
+func (t *Trust) Allows(writer, name string) bool {
+	return see(t, func(s *signing.Trusted) bool { return s.Allows(writer, name) })
+}
+
+// Standing returns what is to be shown about a writer; see [signing.Trusted.Standing].
+func (t *Trust) Standing(writer string, now time.Time, sources, asked int) signing.Standing {
+	return see(t, func(s *signing.Trusted) signing.Standing { return s.Standing(writer, now, sources, asked) })
+}
+
+// Evidence returns the proof that a writer has forked; ok is false if it has not.
+func (t *Trust) Evidence(writer string) (e signing.Evidence, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.state.Evidence(writer)
+}
+
+// Prove makes the proof of an entry from a page that has it.
+func (t *Trust) Prove(writer string, p signing.Page, index int64) (signing.Proof, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.state.Prove(writer, p, index)
+}

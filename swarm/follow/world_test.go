@@ -1,0 +1,488 @@
+package follow
+
+import (
+	"crypto"
+	"crypto/ed25519"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"testing"
+	"time"
+
+	"handful/manifest"
+	"handful/signing"
+	"handful/signing/durable"
+	"handful/swarm/channel"
+)
+
+// world is a swarm without a network: who is in it is connected with some others, and what
+// they say waits until it is delivered.
+type world struct {
+	t     testing.TB
+	now   time.Time
+	rand  *rand.Rand // nil: messages come in the order in which they were sent
+	lose  float64    // share of messages that are lost
+	twice float64    // share of messages that come twice
+	mail  []func()
+	nodes []*member
+}
+
+// member is somebody in the swarm. Its index, from 1, is the peer that others know.
+type member struct {
+	world  *world
+	number channel.Peer
+	source channel.Source
+	sink   channel.Sink // nil: it only answers
+	peers  map[channel.Peer]bool
+	pushed map[string]int64 // by writer, the largest size that it passed on
+	gone   bool
+}
+
+func newWorld(t testing.TB) *world { return &world{t: t, now: testTime} }
+
+func (w *world) add(source channel.Source) *member {
+	m := &member{world: w, number: channel.Peer(len(w.nodes) + 1), source: source, peers: map[channel.Peer]bool{}, pushed: map[string]int64{}}
+	w.nodes = append(w.nodes, m)
+	return m
+}
+
+func (w *world) member(p channel.Peer) *member { return w.nodes[p-1] }
+
+// meet connects two members.
+func (w *world) meet(a, b *member) {
+	a.peers[b.number], b.peers[a.number] = true, true
+	for _, pair := range [][2]*member{{a, b}, {b, a}} {
+		if pair[0].sink != nil {
+			addr := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(pair[1].number)}), 6881)
+			w.post(func() { pair[0].sink.Joined(pair[1].number, addr) })
+		}
+	}
+}
+
+// part ends all connections of a member.
+func (w *world) part(a *member) {
+	for p := range a.peers {
+		other := w.member(p)
+		delete(other.peers, a.number)
+		if other.sink != nil {
+			other.sink.Left(a.number)
+		}
+		if a.sink != nil && !a.gone {
+			a.sink.Left(p)
+		}
+	}
+	clear(a.peers)
+}
+
+func (w *world) post(f func()) { w.mail = append(w.mail, f) }
+
+// send posts a message between members, or not.
+func (w *world) send(from, to *member, f func()) {
+	deliver := func() {
+		if !from.gone && !to.gone && to.peers[from.number] {
+			f()
+		}
+	}
+	if w.rand != nil && w.rand.Float64() < w.lose {
+		return
+	}
+	w.post(deliver)
+	if w.rand != nil && w.rand.Float64() < w.twice {
+		w.post(deliver)
+	}
+}
+
+// run delivers until nothing is said any more.
+func (w *world) run() {
+	w.t.Helper()
+	for n := 0; len(w.mail) > 0; n++ {
+		if n > 100_000 {
+			w.t.Fatal("they talk without an end")
+		}
+		i := 0
+		if w.rand != nil {
+			i = w.rand.IntN(len(w.mail))
+		}
+		f := w.mail[i]
+		w.mail = append(w.mail[:i:i], w.mail[i+1:]...)
+		f()
+	}
+}
+
+// The member's wire.
+func (m *member) Peers() (all []channel.Peer) {
+	for p := range m.peers {
+		all = append(all, p)
+	}
+	return all
+}
+
+// ask posts an ask, and what answers it.
+func (m *member) ask(p channel.Peer, answer func(from *member) func()) {
+	to := m.world.member(p)
+	m.world.send(m, to, func() {
+		if told := answer(to); told != nil && m.sink != nil {
+			m.world.send(to, m, told)
+		}
+	})
+}
+
+func (m *member) AskUpdate(p channel.Peer, writer string, size int64) {
+	m.ask(p, func(from *member) func() {
+		u, ok := from.source.UpdateFor(writer, size)
+		if !ok {
+			return nil
+		}
+		return func() { m.sink.Update(p, writer, u) }
+	})
+}
+
+func (m *member) AskRoot(p channel.Peer, version int64) {
+	m.ask(p, func(from *member) func() {
+		raw := from.source.RootBytes(version)
+		if raw == nil {
+			return nil
+		}
+		return func() { m.sink.Root(p, version, raw) }
+	})
+}
+
+func (m *member) AskTargets(p channel.Peer, hash [32]byte) {
+	m.ask(p, func(from *member) func() {
+		raw := from.source.TargetsBytes(hash)
+		if raw == nil {
+			return nil
+		}
+		return func() { m.sink.Targets(p, hash, raw) }
+	})
+}
+
+func (m *member) AskPage(p channel.Peer, writer string, first, size int64) {
+	m.ask(p, func(from *member) func() {
+		page, ok := from.source.Page(writer, first, 256, size)
+		if !ok {
+			return nil
+		}
+		return func() { m.sink.Page(p, writer, page) }
+	})
+}
+
+func (m *member) AskRange(p channel.Peer, writer string, size int64) {
+	m.ask(p, func(from *member) func() {
+		rng, ok := from.source.Range(writer, size)
+		if !ok {
+			return nil
+		}
+		return func() { m.sink.Range(p, writer, size, rng) }
+	})
+}
+
+func (m *member) Push(writer string, u signing.Update, but channel.Peer) {
+	for _, p := range m.Peers() {
+		if p != but {
+			m.SendUpdate(p, writer, u)
+		}
+	}
+}
+
+func (m *member) SendUpdate(p channel.Peer, writer string, u signing.Update) {
+	if h, err := signing.ParseHead(u.Head); err == nil {
+		m.pushed[writer] = max(m.pushed[writer], h.Size)
+	}
+	to := m.world.member(p)
+	if to.sink != nil {
+		m.world.send(m, to, func() { to.sink.Update(m.number, writer, u) })
+	}
+}
+
+func (m *member) SendFork(p channel.Peer, writer string, f signing.Fork) {
+	for _, q := range m.Peers() {
+		to := m.world.member(q)
+		if (p == 0 || p == q) && to.sink != nil {
+			m.world.send(m, to, func() { to.sink.Fork(m.number, writer, f) })
+		}
+	}
+}
+
+func (m *member) Unlist() {}
+
+// follower is a member that follows.
+type follower struct {
+	*Follower
+	member *member
+	timers []func()
+}
+
+// follow opens a follower of a channel on a filesystem.
+func (w *world) follow(files durable.FS, dir string, id signing.ID) (*follower, error) {
+	trust, err := OpenTrustFS(files, dir, id)
+	if err != nil {
+		return nil, err
+	}
+	f := &follower{Follower: newFollower(Config{ID: id, Now: func() time.Time { return w.now }}, trust)}
+	f.member = w.add(held{trust})
+	f.wire, f.member.sink = f.member, ears{f.Follower}
+	f.later = func(_ time.Duration, do func()) { f.timers = append(f.timers, do) }
+	close(f.ready)
+	return f, nil
+}
+
+// mustFollow is follow on a real directory.
+func (w *world) mustFollow(dir string, id signing.ID) *follower {
+	w.t.Helper()
+	f, err := w.follow(durable.OS{}, dir, id)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return f
+}
+
+// elapse lets the time of listening pass, and asks again what was not answered.
+func (f *follower) elapse() {
+	for len(f.timers) > 0 {
+		do := f.timers[0]
+		f.timers = f.timers[1:]
+		do()
+	}
+	f.askAgain()
+}
+
+// settle runs the world until the followers have listened, and nobody has a question left.
+func (w *world) settle(all ...*follower) {
+	w.t.Helper()
+	for range 4 {
+		w.run()
+		for _, f := range all {
+			f.elapse()
+		}
+	}
+	w.run()
+}
+
+// stop takes a follower off the swarm, as a crash does.
+func (f *follower) stop() {
+	f.member.gone = true
+	f.member.world.part(f.member)
+}
+
+// owner is the publisher of a channel with all its writers: a source.
+type owner struct {
+	t       testing.TB
+	world   *world
+	roots   []*signing.Root
+	holders []ed25519.PrivateKey // of root keys, the ones that sign the next root
+	heads   ed25519.PrivateKey   // of the main writer
+	targets []*signing.Targets
+	logs    map[string]*signing.Log
+	keys    map[string]ed25519.PrivateKey // of delegated writers
+	granted int64                         // index + 1
+}
+
+// newOwner makes a channel with three holders of root keys, two of whom must sign.
+func newOwner(t testing.TB, w *world) *owner {
+	t.Helper()
+	o := &owner{t: t, world: w, heads: seedKey(2), logs: map[string]*signing.Log{}, keys: map[string]ed25519.PrivateKey{}}
+	o.holders = []ed25519.PrivateKey{seedKey(11), seedKey(12), seedKey(13)}
+	var public []crypto.PublicKey
+	for _, k := range o.holders {
+		public = append(public, k.Public())
+	}
+	online := signing.RoleParams{Keys: []crypto.PublicKey{o.heads.Public()}}
+	root, err := signing.NewRoot(signing.RootParams{
+		Title: "Demo", Expires: w.now.AddDate(2, 0, 0), Root: signing.RoleParams{Keys: public, Threshold: 2},
+		Targets: online, Timestamp: online, MaxAge: map[string]time.Duration{signing.MainWriter: time.Hour},
+	})
+	o.must(err)
+	o.must(root.Sign(o.holders[0]))
+	o.must(root.Sign(o.holders[1]))
+	o.roots = []*signing.Root{root}
+	o.logs[signing.MainWriter] = o.newLog(signing.MainWriter)
+	return o
+}
+
+func (o *owner) must(err error) {
+	o.t.Helper()
+	if err != nil {
+		o.t.Fatal(err)
+	}
+}
+
+func (o *owner) id() signing.ID { return o.roots[0].ID() }
+
+func (o *owner) newest() *signing.Root { return o.roots[len(o.roots)-1] }
+
+func (o *owner) newLog(writer string) *signing.Log {
+	l, err := signing.NewLog(o.id(), writer, &signing.Memory{}, o.newest().Version())
+	o.must(err)
+	return l
+}
+
+func (o *owner) key(writer string) ed25519.PrivateKey {
+	if writer == signing.MainWriter {
+		return o.heads
+	}
+	return o.keys[writer]
+}
+
+// post appends a text and signs.
+func (o *owner) post(writer, text string) {
+	o.t.Helper()
+	e := manifest.Post{Title: text, Head: manifest.Header{Time: o.world.now.UnixMilli(), Pointers: manifest.Pointers{Root: o.newest().Version()}}}
+	if writer == signing.MainWriter {
+		e.Head.Pointers.Grant = o.granted
+	}
+	o.append(writer, e.Bytes())
+}
+
+func (o *owner) append(writer string, entry []byte) {
+	o.t.Helper()
+	_, err := o.logs[writer].Append(entry)
+	o.must(err)
+	o.sign(writer)
+}
+
+func (o *owner) sign(writer string) {
+	o.t.Helper()
+	_, err := o.logs[writer].SignHead(o.key(writer), o.world.now)
+	o.must(err)
+}
+
+// rotate makes the next root document, signed by two of the three holders.
+func (o *owner) rotate(e signing.RootEdit, signers ...ed25519.PrivateKey) {
+	o.t.Helper()
+	next, err := o.newest().Edit(e)
+	o.must(err)
+	for _, k := range signers {
+		o.must(next.Sign(k))
+	}
+	o.roots = append(o.roots, next)
+	// The log that goes on says the new version.
+	old := o.logs[signing.MainWriter]
+	size := old.Size()
+	if b, ok := e.Base[signing.MainWriter]; ok {
+		size = b.Size
+	}
+	o.logs[signing.MainWriter] = o.copyLog(old, size)
+	if size > 0 {
+		o.sign(signing.MainWriter)
+	}
+}
+
+// copyLog is a new log that begins like l.
+func (o *owner) copyLog(l *signing.Log, size int64) *signing.Log {
+	c := o.newLog(signing.MainWriter)
+	for i := range size {
+		e, err := l.Entry(i)
+		o.must(err)
+		_, err = c.Append(e)
+		o.must(err)
+	}
+	return c
+}
+
+// grant puts a targets document with these writers into force.
+func (o *owner) grant(names ...string) {
+	o.t.Helper()
+	p := signing.TargetsParams{Expires: o.world.now.AddDate(1, 0, 0)}
+	if len(o.targets) > 0 {
+		p.Before = o.targets[len(o.targets)-1]
+	}
+	for _, n := range names {
+		if o.keys[n] == nil {
+			o.keys[n] = seedKey(byte(100 + len(o.keys)))
+			o.logs[n] = o.newLog(n)
+		}
+		p.Writers = append(p.Writers, signing.WriterParams{Name: n, Role: signing.RoleParams{Keys: []crypto.PublicKey{o.keys[n].Public()}}})
+	}
+	doc, err := signing.NewTargets(p)
+	o.must(err)
+	o.must(doc.Sign(o.heads))
+	o.targets = append(o.targets, doc)
+	before := o.granted
+	o.granted = o.logs[signing.MainWriter].Size() + 1
+	o.append(signing.MainWriter, signing.GrantEntry(doc, o.world.now.UnixMilli(), o.newest().Version(), before))
+}
+
+// tell pushes the newest of a writer to all who are connected with a member.
+func (o *owner) tell(m *member, writer string, before int64) {
+	o.t.Helper()
+	u, err := o.logs[writer].UpdateFor(before)
+	o.must(err)
+	m.Push(writer, u, 0)
+}
+
+// The owner's source.
+func (o *owner) UpdateFor(writer string, size int64) (signing.Update, bool) {
+	l := o.logs[writer]
+	if l == nil || l.Head().Raw == nil {
+		return signing.Update{}, false
+	}
+	u, err := l.UpdateFor(size)
+	return u, err == nil
+}
+
+func (o *owner) RootBytes(version int64) []byte {
+	if version < 1 || version > int64(len(o.roots)) {
+		return nil
+	}
+	return o.roots[version-1].Bytes()
+}
+
+func (o *owner) TargetsBytes(hash [32]byte) []byte {
+	for _, d := range o.targets {
+		if d.Hash() == hash {
+			return d.Bytes()
+		}
+	}
+	return nil
+}
+
+func (o *owner) Page(writer string, first, count, size int64) (signing.Page, bool) {
+	l := o.logs[writer]
+	if l == nil {
+		return signing.Page{}, false
+	}
+	p, err := l.Page(first, count, size)
+	return p, err == nil
+}
+
+func (o *owner) Range(writer string, size int64) ([][32]byte, bool) {
+	l := o.logs[writer]
+	if l == nil || size > l.Size() {
+		return nil, false
+	}
+	r, err := l.Range(0, size)
+	return r, err == nil
+}
+
+// check compares what a follower believes of a writer with what the owner published.
+func (o *owner) check(name string, f *follower, writer string, want signing.State) {
+	o.t.Helper()
+	l := o.logs[writer]
+	got := f.Trust().Head(writer)
+	if got.Size != l.Head().Size || got.Root != l.Head().Root || f.Trust().State(writer, o.world.now) != want {
+		o.t.Errorf("%s: writer %s: %d entries, %s; published are %d, want %s", name, writer, got.Size, f.Trust().State(writer, o.world.now), l.Head().Size, want)
+	}
+}
+
+// texts returns what a follower reads of a writer, from the first entry on.
+func (w *world) texts(f *follower, writer string) (all []string) {
+	w.t.Helper()
+	for i := range f.Trust().Size(writer) {
+		raw := f.Entry(writer, i)
+		for n := 0; raw == nil && n < 10; n++ {
+			w.settle(f)
+			raw = f.Entry(writer, i)
+		}
+		e, err := manifest.ParseEntry(raw)
+		if err != nil {
+			w.t.Fatalf("entry %d: %v", i, err)
+		}
+		p, ok := e.(manifest.Post)
+		if !ok {
+			p.Title = fmt.Sprint("a ", e.Kind())
+		}
+		all = append(all, p.Title)
+	}
+	return all
+}
