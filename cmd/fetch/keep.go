@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/netip"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -23,7 +24,7 @@ func (r *running) Serve(ctx context.Context, report func(console.Line)) error {
 		report(console.Warning{Message: err.Error()})
 	}
 	for _, rec := range records {
-		if err := r.resume(ctx, rec); err != nil {
+		if err := r.resume(ctx, rec, report); err != nil {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
@@ -35,7 +36,7 @@ func (r *running) Serve(ctx context.Context, report func(console.Line)) error {
 
 // resume puts what the store remembers into the node, and follows its channel, so
 // that others learn of it here.
-func (r *running) resume(ctx context.Context, rec store.Record) error {
+func (r *running) resume(ctx context.Context, rec store.Record, report func(console.Line)) error {
 	hash := hex.EncodeToString(rec.InfoHash[:])
 	if r.fetching(hash) != nil {
 		return nil
@@ -48,32 +49,40 @@ func (r *running) resume(ctx context.Context, rec store.Record) error {
 	if err != nil {
 		return err
 	}
-	spec := swarm.Spec{Torrent: t, Name: rec.Name}
+	spec := swarm.Spec{Torrent: t, Name: t.Name}
+	f := &fetching{meta: m, dest: rec.Dest, began: r.app.Env.Now()}
 	if link, err := signing.ParseLink(m.Link); err == nil {
 		peers, _ := console.Resolve(ctx, link.Peers, r.app.Node.LANOnly)
 		spec.Peers, spec.Trackers = peers, link.Trackers
-		f, err := r.follower(link, peers, link.Trackers)
+		channel, err := r.follower(link, m.Sealed, peers, link.Trackers)
 		if err != nil {
 			return err
 		}
-		spec.Unlisted = f.Private()
+		spec.Unlisted = channel.Private()
 	}
-	if rec.Kind == store.Finished {
+	if rec.Kind != store.Partial {
 		c, err := r.store.Reopen(ctx, rec)
 		if err != nil {
 			return err
 		}
-		spec.Content = c
+		spec.Content, f.content = c, c
 	} else {
-		spec.Open = func(*manifest.Torrent) (*store.Content, error) { return r.store.Reopen(ctx, rec) }
+		spec.Open = func(*manifest.Torrent) (*store.Content, error) {
+			c, err := r.store.Reopen(ctx, rec)
+			f.content = c
+			return c, err
+		}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	it, err := r.node.Add(spec)
-	if err != nil {
+	if f.item, err = r.node.Add(spec); err != nil {
 		return err
 	}
-	r.items[hash] = &fetching{item: it, meta: m, dest: rec.Dest, began: r.app.Env.Now()}
+	r.items[hash] = f
+	if dest := filepath.Dir(rec.Dest); m.Sealed && rec.Kind == store.Partial && rec.Dest == store.SealedDir(dest, rec.InfoHash) {
+		f.dest = dest
+		go r.unsealLater(ctx, f, report)
+	}
 	return nil
 }
 

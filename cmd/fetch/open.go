@@ -30,6 +30,7 @@ type running struct {
 
 	mu        sync.Mutex
 	followers map[signing.ID]*follow.Follower
+	keys      map[signing.ID]*readKeys
 	items     map[string]*fetching // by infohash, hex
 }
 
@@ -39,6 +40,11 @@ type fetching struct {
 	meta  meta // where it was published
 	dest  string
 	began time.Time
+
+	content   *store.Content // set before item is done
+	unsealing sync.Mutex     // one at a time
+	path      string         // of what was decrypted; guarded by running.mu
+	bytes     int64          // of it
 }
 
 // openNode starts a node that holds the state directory, with the options of
@@ -55,6 +61,7 @@ func openNode(ctx context.Context, a *console.App, stateDir string) (node, error
 	r := &running{
 		offline: offline{dir: stateDir, store: s}, app: a, since: a.Env.Now(),
 		followers: make(map[signing.ID]*follow.Follower),
+		keys:      make(map[signing.ID]*readKeys),
 		items:     make(map[string]*fetching),
 	}
 	cfg.Known = console.LoadKnown(s, cfg.Logger)
@@ -144,10 +151,14 @@ func (r *running) Fetch(ctx context.Context, req fetchRequest, report func(conso
 		if req.DryRun {
 			return nil, &planned{t}
 		}
-		return r.store.Download(ctx, t, req.Dest, store.DownloadOptions{
+		o := store.DownloadOptions{
 			Force: req.Force, Meta: b,
 			Progress: func(done, total int64) { report(console.Progress{Stage: "check", Done: done, Total: total}) },
-		})
+		}
+		if m.Sealed && !req.Blind {
+			return r.openSealed(ctx, t, req, o)
+		}
+		return r.store.Download(ctx, t, req.Dest, o)
 	}
 	f, err := r.start(spec, req, m)
 	if err != nil {
@@ -158,6 +169,11 @@ func (r *running) Fetch(ctx context.Context, req fetchRequest, report func(conso
 			return fetched{Plan: p.plan(req)}, errors.Join(ctx.Err(), r.take(f))
 		}
 		return out, errors.Join(err, r.take(f))
+	}
+	if m.Sealed && !req.Blind {
+		if err := r.unseal(ctx, f, req.Force, report); err != nil {
+			return out, errors.Join(err, r.take(f))
+		}
 	}
 	return r.done(f), nil
 }
@@ -207,13 +223,22 @@ func (r *running) spec(ctx context.Context, req fetchRequest, peers []netip.Addr
 // resolve asks a channel what its entry is.
 func (r *running) resolve(ctx context.Context, req fetchRequest, peers []netip.AddrPort) (spec swarm.Spec, m meta, entry *console.Entry, err error) {
 	l := req.Channel
-	f, err := r.follower(*l, peers, append(l.Trackers, req.Trackers...))
+	f, err := r.follower(*l, req.Blind, peers, append(l.Trackers, req.Trackers...))
 	if err != nil {
 		return spec, m, nil, err
 	}
 	found, err := r.find(ctx, f, req)
 	if err != nil {
 		return spec, m, nil, err
+	}
+	if found.Sealed != nil {
+		k, err := r.keysOf(l.ID)
+		if err == nil {
+			err = r.locked(found, req, k)
+		}
+		if err != nil {
+			return spec, m, nil, err
+		}
 	}
 	if found.State != signing.StateFresh {
 		r.app.Out().Print(console.Warning{Message: fmt.Sprintf("channel %s is %s: its newest news was signed %s", l.ID, found.State, found.Signed.Format(time.RFC3339))})
@@ -225,8 +250,8 @@ func (r *running) resolve(ctx context.Context, req fetchRequest, peers []netip.A
 	spec.Trackers = l.Trackers
 	spec.Peers = f.Addrs()
 	link := *l
-	link.Writer, link.Index = found.Writer, found.Index
-	return spec, meta{Channel: l.ID.String(), Writer: found.Writer, Index: found.Index, After: found.After, Link: link.String()}, nil, nil
+	link.Writer, link.Index, link.ReadKey = found.Writer, found.Index, "" // the key is kept elsewhere
+	return spec, meta{Channel: l.ID.String(), Writer: found.Writer, Index: found.Index, After: found.After, Link: link.String(), Sealed: found.Sealed != nil}, nil, nil
 }
 
 // find waits for the entry that a link names.
@@ -250,9 +275,16 @@ func (r *running) find(ctx context.Context, f *follow.Follower, req fetchRequest
 	return found, err
 }
 
-// follower returns the running follower of a channel.
-func (r *running) follower(l signing.Link, peers []netip.AddrPort, trackers []string) (*follow.Follower, error) {
+// follower returns the running follower of a channel. private: it is known to be so.
+func (r *running) follower(l signing.Link, private bool, peers []netip.AddrPort, trackers []string) (*follow.Follower, error) {
 	id := l.ID
+	keys, err := r.keysOf(id)
+	if err == nil {
+		err = keys.give(l.ReadKey)
+	}
+	if err != nil {
+		return nil, err
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if f := r.followers[id]; f != nil {
@@ -261,7 +293,7 @@ func (r *running) follower(l signing.Link, peers []netip.AddrPort, trackers []st
 	}
 	f, err := follow.Open(follow.Config{
 		Node: r.node, Dir: filepath.Join(r.dir, "trust"), ID: id, Peers: peers, Trackers: trackers,
-		DHTKey: l.ItemKey(), Private: l.ReadKey != "",
+		DHTKey: l.ItemKey(), Private: private || len(keys.all()) > 0, Keys: keys,
 		Logger: r.app.Log(), Now: r.app.Env.Now,
 	})
 	if err != nil {
@@ -299,11 +331,17 @@ func (r *running) start(spec swarm.Spec, req fetchRequest, m meta) (*fetching, e
 		f.item.AddPeers(spec.Peers...)
 		return f, nil
 	}
-	it, err := r.node.Add(spec)
-	if err != nil {
+	f := &fetching{meta: m, dest: req.Dest, began: r.app.Env.Now()}
+	open := spec.Open
+	spec.Open = func(t *manifest.Torrent) (c *store.Content, err error) {
+		c, err = open(t)
+		f.content = c
+		return c, err
+	}
+	var err error
+	if f.item, err = r.node.Add(spec); err != nil {
 		return nil, err
 	}
-	f := &fetching{item: it, meta: m, dest: req.Dest, began: r.app.Env.Now()}
 	r.items[hash] = f
 	return f, nil
 }
@@ -335,6 +373,11 @@ func (r *running) take(f *fetching) error {
 
 func (r *running) done(f *fetching) fetched {
 	s := f.item.Snapshot()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if f.path != "" {
+		s.Path, s.Bytes = f.path, f.bytes
+	}
 	return fetched{
 		Infohash: s.Infohash.String(),
 		Done: &console.Done{

@@ -28,6 +28,7 @@ type running struct {
 
 	mu         sync.Mutex
 	publishers map[signing.ID]*publish.Publisher
+	sealers    map[signing.ID]*sealer // of private channels whose publisher was opened
 	items      map[string]*swarm.Item // by infohash, hex
 	publishing sync.Mutex             // one at a time: two of the same must not race
 }
@@ -57,6 +58,7 @@ func newRunning(a *console.App, stateDir string, s *store.Store, n *swarm.Node) 
 	return &running{
 		offline: offline{dir: stateDir, store: s}, app: a, node: n, since: a.Env.Now(),
 		publishers: make(map[signing.ID]*publish.Publisher),
+		sealers:    make(map[signing.ID]*sealer),
 		items:      make(map[string]*swarm.Item),
 	}
 }
@@ -213,13 +215,19 @@ func (r *running) publisher(ctx context.Context, id signing.ID, with console.Pee
 	if err != nil {
 		return nil, err
 	}
+	sealer, err := r.sealerOf(keys)
+	if err != nil {
+		return nil, err
+	}
 	p, err = publish.Open(ctx, publish.Config{
+		Seal: sealer.sealing(),
 		Node: r.node, Keys: keys, Dir: filepath.Join(r.dir, "logs", id.String(), signing.MainWriter), New: fresh,
 		Peers: peers, Trackers: with.Trackers, Logger: r.app.Log(), Now: r.app.Env.Now,
 	})
 	if err != nil {
 		return nil, err
 	}
+	sealer.use(p.Log())
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.publishers[id] = p

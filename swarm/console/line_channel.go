@@ -157,7 +157,9 @@ func (l PublicKey) Show(time.Time) (string, string) {
 
 func (l Channel) Show(time.Time) (string, string) {
 	var b strings.Builder
-	line := func(name, format string, args ...any) { fmt.Fprintf(&b, "\n  %-9s  %s", name, fmt.Sprintf(format, args...)) }
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(&b, "\n  %-9s  %s", name, fmt.Sprintf(format, args...))
+	}
 	fmt.Fprintf(&b, "channel    %s  %s", Clean(l.Name), Clean(l.Channel))
 	if l.Title != "" && l.Title != l.Name {
 		fmt.Fprintf(&b, "  %s", Clean(l.Title))

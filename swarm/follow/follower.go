@@ -37,8 +37,10 @@ type Config struct {
 	// Private keeps the channel out of the DHT before its root document is known, which
 	// then decides.
 	Private bool
-	Logger  *slog.Logger
-	Now     func() time.Time // nil: time.Now
+	// Keys open the entries of a private channel; nil: they are passed on unread.
+	Keys   Keys
+	Logger *slog.Logger
+	Now    func() time.Time // nil: time.Now
 }
 
 // wire is how a follower speaks to peers: a channel.Channel, or a test's.
