@@ -34,6 +34,7 @@ func TestEndToEnd(t *testing.T) {
 	t.Run("lan", func(t *testing.T) { t.Parallel(); testLAN(t, l) })
 	t.Run("explain", func(t *testing.T) { t.Parallel(); testExplain(t, l) })
 	t.Run("input", func(t *testing.T) { t.Parallel(); testInput(t, l) })
+	t.Run("private", func(t *testing.T) { t.Parallel(); testPrivate(t, l) })
 	t.Run("dht", func(t *testing.T) { t.Parallel(); testDHT(t, l) })
 }
 
@@ -151,6 +152,9 @@ func (s *side) start(name string, args ...string) *process {
 
 // takesNode tells the commands that run a node from those that only look.
 func takesNode(args []string) bool {
+	if args[0] == "reader" {
+		return args[1] != "ls" && args[1] != "link"
+	}
 	return !slices.Contains([]string{"ls", "status", "explain", "verify", "key"}, args[0])
 }
 
@@ -176,6 +180,7 @@ func (s *side) fetched(args ...string) line {
 // line is what is read of the JSON Lines.
 type line struct {
 	Type, Link, Channel, Addr, Path, Stage, Message, Hint, Name, Peer string
+	Key, Text                                                         string
 	Code                                                              int
 	Done, Total, Bytes, Wasted                                        int64
 	Files, Index                                                      int

@@ -44,7 +44,6 @@ type fetching struct {
 	content   *store.Content // set before item is done
 	unsealing sync.Mutex     // one at a time
 	path      string         // of what was decrypted; guarded by running.mu
-	bytes     int64          // of it
 }
 
 // openNode starts a node that holds the state directory, with the options of
@@ -141,6 +140,7 @@ func (r *running) Fetch(ctx context.Context, req fetchRequest, report func(conso
 	if err != nil || entry != nil {
 		return fetched{Entry: entry}, err
 	}
+	r.recall(&spec)
 	spec.Peers = append(spec.Peers, peers...)
 	spec.Trackers = append(spec.Trackers, req.Trackers...)
 	b, err := json.Marshal(m)
@@ -176,6 +176,17 @@ func (r *running) Fetch(ctx context.Context, req fetchRequest, report func(conso
 		}
 	}
 	return r.done(f), nil
+}
+
+// recall takes the metainfo from the store, where it is that which was signed: what was
+// fetched before needs nobody to send it.
+func (r *running) recall(spec *swarm.Spec) {
+	if spec.Torrent != nil || spec.InfoSum == nil {
+		return
+	}
+	if t, err := r.store.Torrent([20]byte(spec.Infohash)); err == nil && t.InfoSum() == *spec.InfoSum {
+		spec.Torrent = t
+	}
 }
 
 // planned is the error that ends a dry run.
@@ -376,7 +387,7 @@ func (r *running) done(f *fetching) fetched {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if f.path != "" {
-		s.Path, s.Bytes = f.path, f.bytes
+		s.Path = f.path
 	}
 	return fetched{
 		Infohash: s.Infohash.String(),

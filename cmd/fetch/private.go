@@ -236,13 +236,9 @@ func (r *running) unseal(ctx context.Context, f *fetching, force bool, report fu
 	if err != nil {
 		return err
 	}
-	inner, err := r.store.Torrent(f.content.Record().Inner)
-	if err != nil {
-		return err
-	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	f.path, f.bytes = path, inner.Length()
+	f.path = path
 	return nil
 }
 

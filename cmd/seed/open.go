@@ -30,6 +30,7 @@ type running struct {
 	publishers map[signing.ID]*publish.Publisher
 	sealers    map[signing.ID]*sealer // of private channels whose publisher was opened
 	items      map[string]*swarm.Item // by infohash, hex
+	opening    sync.Mutex             // one publisher at a time: serve and a command want the same
 	publishing sync.Mutex             // one at a time: two of the same must not race
 }
 
@@ -201,6 +202,8 @@ func (r *running) add(hash string, spec swarm.Spec) error {
 
 // publisher returns the running publisher of a channel.
 func (r *running) publisher(ctx context.Context, id signing.ID, with console.Peering, fresh bool) (*publish.Publisher, error) {
+	r.opening.Lock()
+	defer r.opening.Unlock()
 	r.mu.Lock()
 	p := r.publishers[id]
 	r.mu.Unlock()

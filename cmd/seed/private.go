@@ -241,7 +241,7 @@ func (r *running) publishSealed(ctx context.Context, req publishRequest, report 
 		return out, err
 	}
 	out, err = r.published(t, m, req)
-	out.Bytes, out.Files = inner.Length(), countFiles(inner)
+	out.Files = countFiles(inner)
 	return out, err
 }
 
