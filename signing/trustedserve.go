@@ -43,6 +43,17 @@ func (t *Trusted) Page(writer string, first, count int64) (p Page, ok bool) {
 	return p, err == nil
 }
 
+// PageOf is Page towards an earlier tree, of size entries: for who has not heard of the
+// newest head yet.
+func (t *Trusted) PageOf(writer string, first, count, size int64) (p Page, ok bool) {
+	w := t.writer(writer)
+	if w.head.Raw == nil || size > w.head.Size {
+		return Page{}, false
+	}
+	p, err := fillPage(first, count, size, w.entry, w.rng)
+	return p, err == nil
+}
+
 // Range returns the compact range [0, size) of a writer's log, as far as it can be
 // told from what is held.
 func (t *Trusted) Range(writer string, size int64) (rng [][32]byte, ok bool) {

@@ -339,7 +339,7 @@ func (e *engine) connAdded(pc *torrent.PeerConn) {
 		m.AddUserProtocol(pp.ExtensionName(it.gossip.protocol))
 	}
 	m.AddUserProtocol(extSwarm)
-	if it.origin {
+	if it.origin || it.gossip != nil && it.gossip.origin {
 		m.AddUserProtocol(extOrigin)
 	}
 	if !it.private.Load() {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 
 	"handful/manifest"
 	"handful/swarm/store"
@@ -24,6 +25,7 @@ type GossipConfig struct {
 	Peers    []netip.AddrPort
 	Trackers []string
 	Unlisted bool // keep it out of the DHT
+	Origin   bool // tell peers that this node is where what is exchanged comes from
 	// The callbacks run one at a time in a goroutine of the gossip's own and may
 	// call Send, nothing that waits for the node. Joined's addr is where the peer
 	// listens, invalid if that is not known.
@@ -40,6 +42,9 @@ const gossipQueue = 4096
 type Gossip struct {
 	item     *Item
 	protocol string
+	origin   bool
+	sent     atomic.Int64 // bytes of messages
+	received atomic.Int64
 	events   chan gossipEvent
 	quit     chan struct{}
 	once     sync.Once
@@ -64,6 +69,7 @@ type gossipEvent struct {
 func (n *Node) Join(cfg GossipConfig) (*Gossip, error) {
 	g := &Gossip{
 		protocol: cfg.Protocol,
+		origin:   cfg.Origin,
 		events:   make(chan gossipEvent, gossipQueue),
 		quit:     make(chan struct{}),
 		ended:    make(chan struct{}),
@@ -103,8 +109,20 @@ func (g *Gossip) Send(p GossipPeer, payload []byte) {
 	l := g.links[p]
 	g.mu.Unlock()
 	if l != nil && l.affords(len(payload)) {
+		g.sent.Add(int64(len(payload)))
 		g.item.node.eng.send(l, g.protocol, payload)
 	}
+}
+
+// Traffic returns how many bytes of messages were sent and received.
+func (g *Gossip) Traffic() (sent, received int64) { return g.sent.Load(), g.received.Load() }
+
+// Origin reports whether a peer says that what is exchanged comes from it.
+func (g *Gossip) Origin(p GossipPeer) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	l := g.links[p]
+	return l != nil && l.origin.Load()
 }
 
 // Peers returns who is connected and speaks the protocol.
@@ -211,6 +229,7 @@ func (g *Gossip) handle(cfg GossipConfig, ev gossipEvent) {
 		}
 	}
 	if ev.payload != nil {
+		g.received.Add(int64(len(ev.payload)))
 		release(&ev.link.gossiped, len(ev.payload))
 		if cfg.Message != nil {
 			cfg.Message(p, ev.payload)

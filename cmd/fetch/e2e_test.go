@@ -35,6 +35,7 @@ func TestEndToEnd(t *testing.T) {
 	t.Run("explain", func(t *testing.T) { t.Parallel(); testExplain(t, l) })
 	t.Run("input", func(t *testing.T) { t.Parallel(); testInput(t, l) })
 	t.Run("private", func(t *testing.T) { t.Parallel(); testPrivate(t, l) })
+	t.Run("channel", func(t *testing.T) { t.Parallel(); testChannel(t, l) })
 	t.Run("dht", func(t *testing.T) { t.Parallel(); testDHT(t, l) })
 }
 
@@ -155,7 +156,7 @@ func takesNode(args []string) bool {
 	if args[0] == "reader" {
 		return args[1] != "ls" && args[1] != "link"
 	}
-	return !slices.Contains([]string{"ls", "status", "explain", "verify", "key"}, args[0])
+	return !slices.Contains([]string{"ls", "status", "explain", "verify", "key", "init", "root", "sign", "writer"}, args[0]) && !slices.Contains(args, "evidence")
 }
 
 // publish starts `seed publish` and waits until a peer could fetch.

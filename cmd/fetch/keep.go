@@ -14,6 +14,7 @@ import (
 	"handful/swarm"
 	"handful/swarm/console"
 	"handful/swarm/discover"
+	"handful/swarm/follow"
 	"handful/swarm/store"
 )
 
@@ -50,40 +51,73 @@ func (r *running) resume(ctx context.Context, rec store.Record, report func(cons
 		return err
 	}
 	spec := swarm.Spec{Torrent: t, Name: t.Name}
-	f := &fetching{meta: m, dest: rec.Dest, began: r.app.Env.Now()}
+	got := &fetching{meta: m, dest: rec.Dest, began: r.app.Env.Now(), gone: make(chan error, 1)}
+	var f *follow.Follower
 	if link, err := signing.ParseLink(m.Link); err == nil {
+		if m.Sealed {
+			if err := r.private(link.ID); err != nil {
+				return err
+			}
+		}
 		peers, _ := console.Resolve(ctx, link.Peers, r.app.Node.LANOnly)
 		spec.Peers, spec.Trackers = peers, link.Trackers
-		channel, err := r.follower(link, m.Sealed, peers, link.Trackers)
-		if err != nil {
+		if f, err = r.follower(link, peers, link.Trackers); err != nil {
 			return err
 		}
-		spec.Unlisted = channel.Private()
+		if err := withdrawnYet(ctx, f, m); err != nil {
+			return err
+		}
+		spec.Unlisted = f.Private()
 	}
 	if rec.Kind != store.Partial {
 		c, err := r.store.Reopen(ctx, rec)
 		if err != nil {
 			return err
 		}
-		spec.Content, f.content = c, c
+		spec.Content, got.content = c, c
 	} else {
 		spec.Open = func(*manifest.Torrent) (*store.Content, error) {
 			c, err := r.store.Reopen(ctx, rec)
-			f.content = c
+			got.content = c
 			return c, err
 		}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if f.item, err = r.node.Add(spec); err != nil {
+	if got.item, err = r.node.Add(spec); err != nil {
 		return err
 	}
-	r.items[hash] = f
+	r.items[hash] = got
+	if f != nil {
+		r.watchWithdrawal(f, got, rec.Name)
+	}
 	if dest := filepath.Dir(rec.Dest); m.Sealed && rec.Kind == store.Partial && rec.Dest == store.SealedDir(dest, rec.InfoHash) {
-		f.dest = dest
-		go r.unsealLater(ctx, f, report)
+		got.dest = dest
+		go r.unsealLater(ctx, got, report)
 	}
 	return nil
+}
+
+// withdrawnYet returns why an entry is gone, nil if it is not, as far as is known.
+func withdrawnYet(ctx context.Context, f *follow.Follower, m meta) error {
+	ctx, cancel := context.WithCancel(ctx)
+	cancel()
+	return f.Withdrawn(ctx, m.Writer, m.Index, m.After)
+}
+
+// watchWithdrawal stops seeding something when its channel takes it back.
+func (r *running) watchWithdrawal(f *follow.Follower, it *fetching, name string) {
+	r.watching.Go(func() {
+		err := f.Withdrawn(r.life, it.meta.Writer, it.meta.Index, it.meta.After)
+		if err == nil || r.fetching(it.item.Infohash().String()) != it {
+			return
+		}
+		r.app.Out().Print(console.Warning{Message: fmt.Sprintf("%s is no longer seeded: %v", name, err)})
+		if err := r.take(it); err != nil {
+			r.app.Log().Debug("not removed", "name", name, "err", err)
+		}
+		it.gone <- &console.Fault{Code: console.NotFound, Hint: "ask the publisher for another link", Err: err}
+	})
 }
 
 // watch reports what moves, what is done, and what is no longer seeded.

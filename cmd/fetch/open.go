@@ -28,6 +28,10 @@ type running struct {
 	since  time.Time
 	offers listeners
 
+	life     context.Context // ends, by end, when the node closes
+	end      context.CancelFunc
+	watching sync.WaitGroup
+
 	mu        sync.Mutex
 	followers map[signing.ID]*follow.Follower
 	keys      map[signing.ID]*readKeys
@@ -40,6 +44,7 @@ type fetching struct {
 	meta  meta // where it was published
 	dest  string
 	began time.Time
+	gone  chan error // has room for why it is no longer seeded
 
 	content   *store.Content // set before item is done
 	unsealing sync.Mutex     // one at a time
@@ -63,11 +68,13 @@ func openNode(ctx context.Context, a *console.App, stateDir string) (node, error
 		keys:      make(map[signing.ID]*readKeys),
 		items:     make(map[string]*fetching),
 	}
+	r.life, r.end = context.WithCancel(context.WithoutCancel(ctx))
 	cfg.Known = console.LoadKnown(s, cfg.Logger)
 	cfg.DHTFile = filepath.Join(stateDir, console.DHTFile)
 	cfg.OnOffer = r.offered
 	cfg.OnEvent = r.happened
 	if r.node, err = swarm.Start(ctx, cfg); err != nil {
+		r.end()
 		return nil, errors.Join(err, s.Close())
 	}
 	return r, nil
@@ -82,6 +89,8 @@ func (r *running) happened(ev swarm.Event) {
 
 // Close stops the node; everything is kept for the next one.
 func (r *running) Close() error {
+	r.end()
+	r.watching.Wait()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var err error
@@ -127,7 +136,7 @@ func (r *running) Seed(ctx context.Context, infohash string, stay console.Stay, 
 	if f == nil {
 		return fmt.Errorf("%s: %w", infohash, store.ErrNotFound)
 	}
-	return console.AwaitSeeding(ctx, f.item, stay, nil, report)
+	return console.AwaitSeeding(ctx, f.item, stay, f.gone, report)
 }
 
 // Fetch returns when everything is verified and under its final name.
@@ -174,6 +183,12 @@ func (r *running) Fetch(ctx context.Context, req fetchRequest, report func(conso
 		if err := r.unseal(ctx, f, req.Force, report); err != nil {
 			return out, errors.Join(err, r.take(f))
 		}
+	}
+	if req.Channel != nil {
+		r.mu.Lock()
+		channel := r.followers[req.Channel.ID]
+		r.mu.Unlock()
+		r.watchWithdrawal(channel, f, spec.Name)
 	}
 	return r.done(f), nil
 }
@@ -234,7 +249,12 @@ func (r *running) spec(ctx context.Context, req fetchRequest, peers []netip.Addr
 // resolve asks a channel what its entry is.
 func (r *running) resolve(ctx context.Context, req fetchRequest, peers []netip.AddrPort) (spec swarm.Spec, m meta, entry *console.Entry, err error) {
 	l := req.Channel
-	f, err := r.follower(*l, req.Blind, peers, append(l.Trackers, req.Trackers...))
+	if req.Blind {
+		if err := r.private(l.ID); err != nil {
+			return spec, m, nil, err
+		}
+	}
+	f, err := r.follower(*l, peers, append(l.Trackers, req.Trackers...))
 	if err != nil {
 		return spec, m, nil, err
 	}
@@ -267,17 +287,8 @@ func (r *running) resolve(ctx context.Context, req fetchRequest, peers []netip.A
 
 // find waits for the entry that a link names.
 func (r *running) find(ctx context.Context, f *follow.Follower, req fetchRequest) (follow.Found, error) {
-	var late error
-	if req.Timeout > 0 {
-		late = &console.Fault{
-			Code: console.NotFound,
-			Hint: "name a peer with --peer HOST:PORT, check that the publisher runs, or wait longer with --timeout",
-			Err:  fmt.Errorf("nothing after %s: %w", console.Span(req.Timeout), console.ErrNoProgress),
-		}
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, req.Timeout, late)
-		defer cancel()
-	}
+	ctx, cancel := patient(ctx, req.Timeout)
+	defer cancel()
 	found, err := f.Find(ctx, req.Channel.Writer, req.Channel.Index)
 	switch {
 	case errors.Is(err, follow.ErrWithdrawn), errors.Is(err, follow.ErrNoEntry):
@@ -286,8 +297,20 @@ func (r *running) find(ctx context.Context, f *follow.Follower, req fetchRequest
 	return found, err
 }
 
-// follower returns the running follower of a channel. private: it is known to be so.
-func (r *running) follower(l signing.Link, private bool, peers []netip.AddrPort, trackers []string) (*follow.Follower, error) {
+// patient returns a context that ends when nothing has come for so long; 0: never.
+func patient(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
+	if timeout == 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeoutCause(ctx, timeout, &console.Fault{
+		Code: console.NotFound,
+		Hint: "name a peer with --peer HOST:PORT, check that the publisher runs, or wait longer with --timeout",
+		Err:  fmt.Errorf("nothing after %s: %w", console.Span(timeout), console.ErrNoProgress),
+	})
+}
+
+// follower returns the running follower of a channel.
+func (r *running) follower(l signing.Link, peers []netip.AddrPort, trackers []string) (*follow.Follower, error) {
 	id := l.ID
 	keys, err := r.keysOf(id)
 	if err == nil {
@@ -304,7 +327,7 @@ func (r *running) follower(l signing.Link, private bool, peers []netip.AddrPort,
 	}
 	f, err := follow.Open(follow.Config{
 		Node: r.node, Dir: filepath.Join(r.dir, "trust"), ID: id, Peers: peers, Trackers: trackers,
-		DHTKey: l.ItemKey(), Private: private || len(keys.all()) > 0, Keys: keys,
+		DHTKey: l.ItemKey(), Private: keys.isPrivate(), Keys: keys,
 		Logger: r.app.Log(), Now: r.app.Env.Now,
 	})
 	if err != nil {
@@ -342,7 +365,7 @@ func (r *running) start(spec swarm.Spec, req fetchRequest, m meta) (*fetching, e
 		f.item.AddPeers(spec.Peers...)
 		return f, nil
 	}
-	f := &fetching{meta: m, dest: req.Dest, began: r.app.Env.Now()}
+	f := &fetching{meta: m, dest: req.Dest, began: r.app.Env.Now(), gone: make(chan error, 1)}
 	open := spec.Open
 	spec.Open = func(t *manifest.Torrent) (c *store.Content, err error) {
 		c, err = open(t)

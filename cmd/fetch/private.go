@@ -38,6 +38,7 @@ type readKeys struct {
 	id  signing.ID
 
 	mu    sync.Mutex
+	known bool       // the channel is private, whatever keys there are
 	ring  seal.Ring  // on disk
 	given []seal.Key // by links; those that open something are kept
 }
@@ -102,6 +103,25 @@ func (k *readKeys) none() bool {
 	defer k.mu.Unlock()
 	own, err := k.own()
 	return len(k.ring.Keys)+len(k.given)+len(own) == 0 && err == nil
+}
+
+// isPrivate reports whether the channel is known to be private. That keeps it out of the DHT
+// before its root document has come.
+func (k *readKeys) isPrivate() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.known || len(k.ring.Keys)+len(k.given) > 0
+}
+
+// private notes that a channel is.
+func (r *running) private(id signing.ID) error {
+	k, err := r.keysOf(id)
+	if err == nil {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		k.known = true
+	}
+	return err
 }
 
 // all are the keys that may open what is published, the likeliest first.

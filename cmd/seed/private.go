@@ -32,7 +32,7 @@ type sealer struct {
 // sealerOf returns the sealer of a private channel, and makes the first read key of one in
 // which nothing was published yet; nil when the channel is public.
 func (r *running) sealerOf(keys *keyfile.Keys) (*sealer, error) {
-	if !keys.Newest().Private() {
+	if keys == nil || !keys.Newest().Private() {
 		return nil, nil
 	}
 	r.mu.Lock()

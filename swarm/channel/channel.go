@@ -3,6 +3,7 @@ package channel
 import (
 	"context"
 	"crypto/sha256"
+	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"time"
@@ -30,6 +31,10 @@ type Source interface {
 	Page(writer string, first, count, size int64) (signing.Page, bool)
 	// Range returns the compact range [0, size).
 	Range(writer string, size int64) ([][32]byte, bool)
+	// Holds says what is held of a writer; ok is false when that is nothing.
+	Holds(writer string) (h Holding, ok bool)
+	// UpdateWithin is UpdateFor in at most limit bytes, as far as that goes.
+	UpdateWithin(writer string, size int64, limit int) (signing.Update, bool)
 }
 
 // Sink takes what peers say. Its methods are called one at a time from the
@@ -50,6 +55,9 @@ type Sink interface {
 // pageEntries is how many entries a page has at most.
 const pageEntries = 256
 
+// maxPages is how many pages answer one ask.
+const maxPages = 32
+
 // Rates at which one peer may ask.
 const (
 	asksPerSecond = 20
@@ -62,6 +70,7 @@ type Channel struct {
 	source Source
 	sink   Sink
 	now    func() time.Time
+	spread *spread
 
 	// Owned by the gossip's goroutine.
 	peers map[Peer]*peer
@@ -87,6 +96,12 @@ type Config struct {
 	Trackers []string
 	Private  bool             // keep it out of the DHT
 	Now      func() time.Time // nil: time.Now
+	// Origin marks the node of a writer: others ask and tell it last.
+	Origin bool
+	// Writers are those whose news are wanted; nil: the main writer.
+	Writers func() []string
+	// Rand chooses peers; nil: one that is seeded by the system.
+	Rand *rand.Rand
 }
 
 // Join enters the swarm of a channel.
@@ -95,6 +110,7 @@ func Join(n *swarm.Node, cfg Config) (*Channel, error) {
 	if c.now == nil {
 		c.now = time.Now
 	}
+	c.spread = newSpread(c, cfg)
 	ready := make(chan struct{})
 	g, err := n.Join(swarm.GossipConfig{
 		Infohash: swarm.Infohash(cfg.ID.Swarm()),
@@ -102,6 +118,7 @@ func Join(n *swarm.Node, cfg Config) (*Channel, error) {
 		Peers:    cfg.Peers,
 		Trackers: cfg.Trackers,
 		Unlisted: cfg.Private,
+		Origin:   cfg.Origin,
 		Joined:   func(p Peer, a netip.AddrPort) { <-ready; c.joined(p, a) },
 		Message:  func(p Peer, b []byte) { <-ready; c.message(p, b) },
 		Left:     func(p Peer) { <-ready; c.left(p) },
@@ -111,11 +128,19 @@ func Join(n *swarm.Node, cfg Config) (*Channel, error) {
 	}
 	c.gossip = g
 	close(ready)
+	go c.spread.run()
 	return c, nil
 }
 
 // Leave ends the membership; no method of the sink runs after it has returned.
-func (c *Channel) Leave(ctx context.Context) error { return c.gossip.Leave(ctx) }
+func (c *Channel) Leave(ctx context.Context) error {
+	c.spread.end()
+	return c.gossip.Leave(ctx)
+}
+
+// Traffic returns how many bytes of messages were sent and received, without what carries
+// them.
+func (c *Channel) Traffic() (sent, received int64) { return c.gossip.Traffic() }
 
 // Unlist takes the channel's swarm out of the DHT.
 func (c *Channel) Unlist() { c.gossip.Unlist() }
@@ -134,6 +159,11 @@ func (c *Channel) AskUpdate(p Peer, writer string, size int64) {
 	c.gossip.Send(p, message{topic: topicUpdate, writer: writer, number: size}.bytes())
 }
 
+// AskUpdateWithin is AskUpdate with an answer of at most limit bytes, as far as that goes.
+func (c *Channel) AskUpdateWithin(p Peer, writer string, size, limit int64) {
+	c.gossip.Send(p, message{topic: topicUpdate, writer: writer, number: size, room: limit}.bytes())
+}
+
 // AskRoot asks for a version of the root document.
 func (c *Channel) AskRoot(p Peer, version int64) {
 	c.gossip.Send(p, message{topic: topicRoot, number: version}.bytes())
@@ -149,24 +179,20 @@ func (c *Channel) AskPage(p Peer, writer string, first, size int64) {
 	c.gossip.Send(p, message{topic: topicPage, writer: writer, first: first, number: size}.bytes())
 }
 
+// AskPages asks for at most most entries from first on, in as many pages as that takes.
+func (c *Channel) AskPages(p Peer, writer string, first, most, size int64) {
+	c.gossip.Send(p, message{topic: topicPage, writer: writer, first: first, number: size, most: most}.bytes())
+}
+
 // AskRange asks for the compact range [0, size).
 func (c *Channel) AskRange(p Peer, writer string, size int64) {
 	c.gossip.Send(p, message{topic: topicRange, writer: writer, number: size}.bytes())
 }
 
-// Push sends an update to all peers but one, which may be 0: whoever it came from.
-func (c *Channel) Push(writer string, u signing.Update, but Peer) {
-	b := message{answer: true, topic: topicUpdate, writer: writer, value: u.Bytes()}.bytes()
-	for _, p := range c.gossip.Peers() {
-		if p != but {
-			c.gossip.Send(p, b)
-		}
-	}
-}
-
 // SendUpdate sends an update to one peer that did not ask for it.
 func (c *Channel) SendUpdate(to Peer, writer string, u signing.Update) {
 	c.gossip.Send(to, message{answer: true, topic: topicUpdate, writer: writer, value: u.Bytes()}.bytes())
+	c.spread.told(to, writer, u)
 }
 
 // SendFork tells a peer, or all if it is 0, that a writer has forked.
@@ -183,11 +209,13 @@ func (c *Channel) SendFork(to Peer, writer string, f signing.Fork) {
 
 func (c *Channel) joined(p Peer, addr netip.AddrPort) {
 	c.peers[p] = &peer{asks: rate.NewLimiter(asksPerSecond, askBurst), docs: make(map[string]*document)}
+	c.spread.joined(p)
 	c.sink.Joined(p, addr)
 }
 
 func (c *Channel) left(p Peer) {
 	delete(c.peers, p)
+	c.spread.left(p)
 	c.sink.Left(p)
 }
 
@@ -211,11 +239,12 @@ func (c *Channel) answer(p Peer, m message) {
 	out := message{answer: true, topic: m.topic, writer: m.writer, hash: m.hash, number: m.number, offset: m.offset}
 	switch m.topic {
 	case topicUpdate:
-		u, ok := c.source.UpdateFor(m.writer, m.number)
+		u, ok := c.update(m)
 		if !ok {
 			return
 		}
 		out.value = u.Bytes()
+		c.spread.told(p, m.writer, u)
 	case topicRoot, topicTargets:
 		raw := c.document(m)
 		if m.offset >= int64(len(raw)) {
@@ -224,11 +253,8 @@ func (c *Channel) answer(p Peer, m message) {
 		out.total = int64(len(raw))
 		out.value = raw[m.offset:min(out.total, m.offset+part)]
 	case topicPage:
-		page, ok := c.source.Page(m.writer, m.first, pageEntries, m.number)
-		if !ok {
-			return
-		}
-		out.value = page.Bytes()
+		c.answerPages(p, m)
+		return
 	case topicRange:
 		hashes, ok := c.source.Range(m.writer, m.number)
 		if !ok {
@@ -239,6 +265,37 @@ func (c *Channel) answer(p Peer, m message) {
 		}
 	}
 	c.gossip.Send(p, out.bytes())
+}
+
+func (c *Channel) update(m message) (signing.Update, bool) {
+	if m.room > 0 {
+		return c.source.UpdateWithin(m.writer, m.number, int(min(m.room, signing.MaxUpdate)))
+	}
+	return c.source.UpdateFor(m.writer, m.number)
+}
+
+// answerPages sends as many pages as are wanted. Who asks for what is not held is told what
+// is.
+func (c *Channel) answerPages(p Peer, m message) {
+	first, last := m.first, m.first+max(m.most, 1)
+	for n := range maxPages {
+		if first >= last || n > 0 && !c.peers[p].asks.AllowN(c.now(), 1) {
+			return
+		}
+		count := int64(pageEntries)
+		if m.most > 0 {
+			count = min(count, last-first)
+		}
+		page, ok := c.source.Page(m.writer, first, count, m.number)
+		if !ok {
+			if n == 0 {
+				c.spread.tell(p, m.writer)
+			}
+			return
+		}
+		c.gossip.Send(p, message{answer: true, topic: topicPage, writer: m.writer, value: page.Bytes()}.bytes())
+		first += int64(len(page.Entries))
+	}
 }
 
 // document returns the document that is asked for, nil if it is not held.
@@ -254,8 +311,11 @@ func (c *Channel) answered(p Peer, from *peer, m message) {
 	switch m.topic {
 	case topicUpdate:
 		if u, err := signing.ParseUpdate(m.value); err == nil {
+			c.spread.heard(p, m.writer, u)
 			c.sink.Update(p, m.writer, u)
 		}
+	case topicHas:
+		c.spread.compare(p, m.writer, Holding{First: m.offset, Size: m.number, Time: m.total})
 	case topicRoot, topicTargets:
 		c.gather(p, from, m)
 	case topicFork:

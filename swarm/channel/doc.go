@@ -17,6 +17,11 @@
 //	       d 1:n i<size>e 1:r 5:range 1:v <32 bytes each> 1:w <writer> e
 //	       d 1:h <SHA-256> 1:o i<offset>e 1:r 3:tgt 1:t i<total>e 1:v <bytes> e
 //	       d 1:r 4:fork 1:v <signing.Fork> 1:w <writer> e     never asked for
+//	       d 1:n i<size>e 1:o i<first>e 1:r 3:has 1:t i<time>e 1:w <writer> e   never asked for:
+//	                 the sender has a head over n entries, signed at t, and those from o on
+//
+// An ask upd may have 1:l i<bytes>e, the most that the answer should have; an ask page
+// 1:c i<entries>e: then as many pages come as that takes, at most 32.
 //
 // Worked example: d1:ni0e1:q3:upd1:w1:me asks, as a stranger, for the news of the
 // main writer.
@@ -28,6 +33,16 @@
 // signing.MaxRoot and signing.MaxTargets bytes; a targets document that has not the hash
 // that was asked for is dropped. Each peer may ask a few dozen times a second; what is above
 // that is dropped.
+//
+// # How news spread
+//
+// A writer's node tells its news to four peers, whoever accepts them to three more, those
+// that are not known to have them first, and the writer's own node never where there are
+// others. 150 ms later (the writer's node: 1 s) four others are told by has that they are
+// there. Whoever learns that something is missing waits 100 ms for it to come by itself and
+// asks one peer then, after a second another. Every 1.5 to 4.5 s each node tells one
+// peer what it holds, as it tells every peer that joins: so what was lost is found, without
+// anybody keeping account of messages.
 //
 // # Items in the DHT
 //

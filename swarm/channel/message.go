@@ -28,6 +28,7 @@ const (
 	topicRange   = "range"
 	topicTargets = "tgt"
 	topicFork    = "fork" // of answers only
+	topicHas     = "has"  // of answers only
 )
 
 // message is an ask or an answer.
@@ -38,8 +39,10 @@ type message struct {
 	hash   [32]byte // h: of tgt
 	number int64    // n: a size or a version
 	first  int64    // i: of page
-	offset int64    // o: of documents
-	total  int64    // t: of answers about documents
+	offset int64    // o: of documents; of has the first entry that can be asked for
+	total  int64    // t: of answers about documents; of has when the head was signed, Unix seconds
+	most   int64    // c: entries that an ask for pages wants; 0: one page
+	room   int64    // l: bytes that the answer to an ask for an update may have; 0: signing.MaxUpdate
 	value  []byte   // v: of answers; aliases what was parsed
 }
 
@@ -60,6 +63,9 @@ func (m message) bytes() []byte {
 		b = bencode.AppendString(b, key)
 		b = bencode.AppendInt(b, n)
 	}
+	if m.most > 0 {
+		integer("c", m.most)
+	}
 	if m.topic == topicTargets {
 		b = bencode.AppendString(b, "h")
 		b = bencode.AppendString(b, m.hash[:])
@@ -67,10 +73,14 @@ func (m message) bytes() []byte {
 	if m.topic == topicPage && !m.answer {
 		integer("i", m.first)
 	}
-	if m.topic == topicRoot || m.topic == topicRange || !m.answer && (m.topic == topicUpdate || m.topic == topicPage) {
+	if m.room > 0 {
+		integer("l", m.room)
+	}
+	has := m.topic == topicHas
+	if m.topic == topicRoot || m.topic == topicRange || has || !m.answer && (m.topic == topicUpdate || m.topic == topicPage) {
 		integer("n", m.number)
 	}
-	if m.document() {
+	if m.document() || has {
 		integer("o", m.offset)
 	}
 	if m.answer {
@@ -79,10 +89,10 @@ func (m message) bytes() []byte {
 		b = bencode.AppendString(b, "q")
 	}
 	b = bencode.AppendString(b, m.topic)
-	if m.answer && m.document() {
+	if m.answer && m.document() || has {
 		integer("t", m.total)
 	}
-	if m.answer {
+	if m.answer && !has {
 		b = bencode.AppendString(b, "v")
 		b = bencode.AppendString(b, m.value)
 	}
@@ -115,6 +125,10 @@ func parse(b []byte) (m message, err error) {
 			m.offset = r.Int()
 		case "t":
 			m.total = r.Int()
+		case "c":
+			m.most = r.Int()
+		case "l":
+			m.room = r.Int()
 		case "v":
 			m.value = r.Bytes()
 		default:
@@ -130,14 +144,20 @@ func parse(b []byte) (m message, err error) {
 	if m.topic == topicTargets && !hashed {
 		return m, fmt.Errorf("%w: a targets document without its hash", errMessage)
 	}
+	if m.answer || m.topic != topicPage {
+		m.most = 0
+	}
+	if m.answer || m.topic != topicUpdate {
+		m.room = 0
+	}
 	return m, m.check()
 }
 
 func (m message) check() error {
 	switch m.topic {
-	case topicUpdate, topicPage, topicRange, topicFork:
-		if m.topic == topicFork && !m.answer {
-			return fmt.Errorf("%w: forks are told, not asked for", errMessage)
+	case topicUpdate, topicPage, topicRange, topicFork, topicHas:
+		if (m.topic == topicFork || m.topic == topicHas) && !m.answer {
+			return fmt.Errorf("%w: %s is told, not asked for", errMessage, m.topic)
 		}
 		if len(m.writer) > maxWriter || !signing.ValidWriter(m.writer) {
 			return fmt.Errorf("%w: writer %.40q", errMessage, m.writer)
@@ -149,8 +169,13 @@ func (m message) check() error {
 	default:
 		return fmt.Errorf("%w: topic %.20q", errMessage, m.topic)
 	}
-	if m.number < 0 || m.number > 1<<53 || m.first < 0 || m.first > 1<<53 {
-		return fmt.Errorf("%w: number out of bounds", errMessage)
+	for _, n := range []int64{m.number, m.first, m.offset, m.total, m.most, m.room} {
+		if n < 0 || n > 1<<53 {
+			return fmt.Errorf("%w: number out of bounds", errMessage)
+		}
+	}
+	if m.topic == topicHas && (m.offset > m.number || len(m.value) > 0) {
+		return fmt.Errorf("%w: %d entries from %d on", errMessage, m.number, m.offset)
 	}
 	if m.answer && m.topic == topicRange && (len(m.value)%32 != 0 || len(m.value)/32 > maxRange) {
 		return fmt.Errorf("%w: range of %d bytes", errMessage, len(m.value))

@@ -5,10 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"net/url"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,14 +17,18 @@ import (
 	"handful/signing"
 )
 
-// Entry is a post and where it stands. Together Channel, Writer and Index are its
-// identity: whoever gets it twice knows it by them.
+// Entry is an entry of a channel and where it stands. Together Channel, Writer and Index
+// are its identity: whoever gets it twice knows it by them.
 type Entry struct {
 	Channel signing.ID
 	Writer  string
 	Index   int64
 	State   string // of the channel when it was received: fresh, late, …; may be empty
-	Post    manifest.Post
+	// Kind is what it is: a post when it is "", else manifest.KindMedia, KindRelease or
+	// KindDelete. What Post says of them is in EntryOf.
+	Kind      string
+	Withdraws int64 // of KindDelete: the index of the entry, of the same writer, that is withdrawn
+	Post      manifest.Post
 }
 
 // URI names an entry: handful:CHANNEL/WRITER/INDEX.
@@ -78,7 +80,8 @@ type line struct {
 	Channel     string       `json:"channel"`
 	Writer      string       `json:"writer"`
 	Index       int64        `json:"index"`
-	Kind        string       `json:"kind"` // "post"
+	Kind        string       `json:"kind"`                // post, media, rel, del
+	Withdraws   *int64       `json:"withdraws,omitempty"` // of kind del: an index of the same writer
 	Title       string       `json:"title,omitempty"`
 	Text        string       `json:"text,omitempty"`
 	Time        time.Time    `json:"time"`
@@ -106,7 +109,7 @@ type attachment struct {
 func (e Entry) Line() []byte {
 	p := e.Post
 	l := line{
-		Type: "entry", Channel: e.Channel.String(), Writer: e.Writer, Index: e.Index, Kind: manifest.KindPost, Title: p.Title, Text: p.Body,
+		Type: "entry", Channel: e.Channel.String(), Writer: e.Writer, Index: e.Index, Kind: e.kind(), Title: p.Title, Text: p.Body,
 		Time: e.Said(), State: e.State, ID: p.ID, Link: p.Link, Author: p.Author, ReplyTo: p.ReplyTo, Tags: p.Tags,
 	}
 	if p.Published != 0 {
@@ -119,6 +122,9 @@ func (e Entry) Line() []byte {
 	}
 	for _, a := range p.Attachments {
 		l.Attachments = append(l.Attachments, attachment{a.URL, a.Type, a.Name, a.Size})
+	}
+	if e.Withdrawn() {
+		l.Withdraws = &e.Withdraws
 	}
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -170,7 +176,7 @@ func ParseLine(b []byte) (Entry, error) {
 	}
 	id, err := signing.ParseID(l.Channel)
 	switch {
-	case l.Type != "entry" || l.Kind != manifest.KindPost:
+	case l.Type != "entry" || !knownKind(l.Kind) || (l.Kind == manifest.KindDelete) != (l.Withdraws != nil):
 		return Entry{}, fmt.Errorf("%w: it is %.20q of kind %.20q", ErrLine, l.Type, l.Kind)
 	case err != nil || id.String() != l.Channel:
 		return Entry{}, fmt.Errorf("%w: channel %.60q", ErrLine, l.Channel)
@@ -182,6 +188,12 @@ func ParseLine(b []byte) (Entry, error) {
 	e := Entry{Channel: id, Writer: l.Writer, Index: l.Index, State: l.State, Post: manifest.Post{
 		Head: manifest.Header{Time: l.Time.UnixMilli()}, Title: l.Title, Body: l.Text, ID: l.ID, Link: l.Link, Author: l.Author, ReplyTo: l.ReplyTo, Tags: l.Tags,
 	}}
+	if l.Kind != manifest.KindPost {
+		e.Kind = l.Kind
+	}
+	if l.Withdraws != nil {
+		e.Withdraws = *l.Withdraws
+	}
 	if l.Published != nil {
 		e.Post.Published = l.Published.UnixMilli()
 	}
@@ -194,67 +206,8 @@ func ParseLine(b []byte) (Entry, error) {
 	if p := e.Post; max(p.Head.Time, p.Published, p.Updated) > lastMillis {
 		return Entry{}, fmt.Errorf("%w: a time behind the year 9999", ErrLine)
 	}
-	if _, err := manifest.EncodeEntry(e.Post); err != nil {
+	if err := e.check(); err != nil {
 		return Entry{}, fmt.Errorf("%w: %w", ErrLine, err)
 	}
 	return e, nil
-}
-
-// Cursor says which entries of a channel somebody has: of each writer those below an
-// index. Nil is none.
-type Cursor map[string]int64
-
-// maxWriters bounds a cursor that comes from elsewhere.
-const maxWriters = 256
-
-// Has reports whether an entry is below the cursor.
-func (c Cursor) Has(e Entry) bool { return e.Index < c[e.Writer] }
-
-// With returns a cursor that has e, too, and what comes before it.
-func (c Cursor) With(e Entry) Cursor {
-	if c.Has(e) {
-		return c
-	}
-	c = maps.Clone(c)
-	if c == nil {
-		c = make(Cursor, 1)
-	}
-	c[e.Writer] = e.Index + 1
-	return c
-}
-
-// String returns the cursor as "WRITER:INDEX …", writers ascending; the index is of
-// the first entry that is not there.
-func (c Cursor) String() string {
-	var b strings.Builder
-	for _, writer := range slices.Sorted(maps.Keys(c)) {
-		if c[writer] == 0 {
-			continue
-		}
-		if b.Len() > 0 {
-			b.WriteByte(' ')
-		}
-		b.WriteString(writer + ":" + strconv.FormatInt(c[writer], 10))
-	}
-	return b.String()
-}
-
-// ParseCursor reads what Cursor.String returns, and nothing else.
-func ParseCursor(s string) (Cursor, error) {
-	if s == "" {
-		return nil, nil
-	}
-	c := make(Cursor)
-	for part := range strings.SplitSeq(s, " ") {
-		writer, number, _ := strings.Cut(part, ":")
-		n, err := strconv.ParseInt(number, 10, 64)
-		if err != nil || n < 1 || n > maxNumber || !signing.ValidWriter(writer) || len(c) == maxWriters {
-			return nil, fmt.Errorf("malformed cursor: %.60q", part)
-		}
-		c[writer] = n
-	}
-	if c.String() != s {
-		return nil, fmt.Errorf("malformed cursor: %.60q is not in order", s)
-	}
-	return c, nil
 }

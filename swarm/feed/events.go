@@ -19,7 +19,7 @@ const (
 //	event: post
 //	data: {"type":"entry",…}
 //
-// The id is a Cursor: with it as Last-Event-ID, or as ?since=, a reader goes on where
+// The event is the kind of the entry. The id is a Cursor: with it as Last-Event-ID, or as ?since=, a reader goes on where
 // it was, here or at any other node. Without either it begins with what comes next,
 // with ?last=N with the newest N posts. Nothing is queued for a reader: entries are
 // read again from the source when it has taken the ones before, so that a slow one
@@ -140,7 +140,7 @@ func (s *stream) add(e Entry) {
 
 // write appends an entry. Its line has no newline in it.
 func (s *stream) write(e Entry) {
-	s.b.WriteString("id: " + s.cursor.String() + "\nevent: post\ndata: ")
+	s.b.WriteString("id: " + s.cursor.String() + "\nevent: " + e.kind() + "\ndata: ")
 	s.b.Write(e.Line())
 	s.b.WriteString("\n\n")
 }

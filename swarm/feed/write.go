@@ -38,7 +38,8 @@ type shown struct {
 }
 
 // versions turns entries into what documents have: of the versions of a post the
-// newest, under the id that all of them have, the newest post first.
+// newest, under the id that all of them have, the newest post first. Of what was
+// withdrawn only that is said.
 func versions(entries []Entry) []shown {
 	entries = inOrder(entries)
 	type version struct {
@@ -46,9 +47,16 @@ func versions(entries []Entry) []shown {
 		at     int // in out
 	}
 	known := make(map[string]version)
+	gone := withdrawals(entries)
 	var out []shown
 	for _, e := range entries {
+		if e.Withdrawn() {
+			continue
+		}
 		s := show(e)
+		if w, ok := gone[key{e.Writer, e.Index}]; ok {
+			s.withdraw(w.by)
+		}
 		if e.Post.ID != "" {
 			s.id = e.sourceID()
 		}
@@ -107,6 +115,12 @@ func show(e Entry) shown {
 		s.title, s.untitled = shorten(first, 80), true
 	}
 	return s
+}
+
+// withdraw takes away what the post said; that there was one stays, since readers keep
+// what they have.
+func (s *shown) withdraw(by Entry) {
+	*s = shown{id: s.id, title: "Withdrawn", text: clean(withdrawnText(by.Post.Body), false), author: s.author, published: s.published, updated: by.Said()}
 }
 
 // replyURI returns the entry that "WRITER/INDEX" or "CHANNEL/WRITER/INDEX" names, ""

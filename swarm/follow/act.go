@@ -129,6 +129,9 @@ func (f *Follower) forget(writers []string) {
 		}
 		for _, w := range writers {
 			delete(f.told, w)
+			if win := f.windows[w]; win != nil {
+				win.back(f.trust.Next(w))
+			}
 			f.cfg.Logger.Warn("entries were withdrawn by a document of the channel", "channel", f.cfg.ID, "writer", w)
 		}
 		for c := range f.helped {
@@ -188,12 +191,12 @@ func (f *Follower) askDocuments(p channel.Peer) {
 	}
 }
 
-// askNews asks a peer for the news of the writers that are followed; of the first ones, if
-// there are many.
+// askNews asks a peer for the newest heads of the writers that are followed, of the first
+// ones if there are many. What is missing then is asked of one peer.
 func (f *Follower) askNews(p channel.Peer) {
 	writers := f.open()
 	for _, w := range writers[:min(len(writers), maxAsked)] {
-		f.wire.AskUpdate(p, w, f.trust.Size(w))
+		f.wire.AskUpdateWithin(p, w, f.trust.Size(w), channel.Introduction)
 	}
 }
 
@@ -238,7 +241,7 @@ func (f *Follower) askAgain() {
 			f.wire.AskPage(p, at.writer, at.index, f.trust.Size(at.writer))
 		}
 		for _, w := range some {
-			f.wire.AskUpdate(p, w, f.trust.Size(w))
+			f.wire.AskUpdateWithin(p, w, f.trust.Size(w), channel.Introduction)
 		}
 	})
 }

@@ -21,11 +21,24 @@ func (h held) RootBytes(version int64) []byte    { return h.t.RootBytes(version)
 func (h held) TargetsBytes(hash [32]byte) []byte { return h.t.TargetsBytes(hash) }
 
 func (h held) Page(writer string, first, count, size int64) (signing.Page, bool) {
-	p, ok := h.t.Page(writer, first, count)
-	return p, ok && p.Size == size
+	return h.t.PageOf(writer, first, count, size)
 }
 
 func (h held) Range(writer string, size int64) ([][32]byte, bool) { return h.t.Range(writer, size) }
+
+// Holds says what is kept of a writer.
+func (h held) Holds(writer string) (channel.Holding, bool) {
+	head := h.t.Head(writer)
+	if head.Raw == nil {
+		return channel.Holding{}, false
+	}
+	first, _ := h.t.Held(writer)
+	return channel.Holding{First: first, Size: head.Size, Time: head.Time.Unix()}, true
+}
+
+func (h held) UpdateWithin(writer string, size int64, limit int) (signing.Update, bool) {
+	return h.t.UpdateWithin(writer, size, limit)
+}
 
 // ears hears what peers say.
 type ears struct{ f *Follower }
@@ -61,11 +74,6 @@ func (e ears) Left(p channel.Peer) {
 		for c := range f.helped {
 			if mine(c) {
 				delete(f.helped, c)
-			}
-		}
-		for c := range f.pressed {
-			if mine(c) {
-				delete(f.pressed, c)
 			}
 		}
 	})
@@ -166,7 +174,7 @@ func (e ears) Range(p channel.Peer, writer string, _ int64, hashes [][32]byte) {
 
 func (e ears) Page(p channel.Peer, writer string, page signing.Page) {
 	f := e.f
-	if f.trust.VerifyPage(writer, page) != nil {
+	if f.keepPage(writer, page) || f.trust.VerifyPage(writer, page) != nil {
 		return
 	}
 	if writer == signing.MainWriter && f.trust.Wants().Grant > 0 {
@@ -200,12 +208,6 @@ func (f *Follower) take(p channel.Peer, writer string, u signing.Update) {
 	f.after(p, writer, u, acc, err)
 }
 
-// pressed is what a peer was asked because it could not be judged what it said.
-type pressed struct {
-	head string
-	size int64
-}
-
 // after acts on trust's judgement of an update.
 func (f *Follower) after(p channel.Peer, writer string, u signing.Update, acc signing.Accepted, err error) {
 	if err != nil {
@@ -213,7 +215,6 @@ func (f *Follower) after(p channel.Peer, writer string, u signing.Update, acc si
 	}
 	at := conversation{p, writer}
 	behind, older := errors.AsType[*signing.RollbackError](err)
-	again := false
 	f.change(func() {
 		f.note(err)
 		n := acc.Needs
@@ -223,16 +224,11 @@ func (f *Follower) after(p channel.Peer, writer string, u signing.Update, acc si
 		if n.Range && p != nobody {
 			f.ranges[at] = u
 		}
-		if n.Update {
-			now := pressed{string(u.Head), n.Size}
-			again = f.pressed[at] == now
-			f.pressed[at] = now
-		}
 	})
 	if older {
 		f.help(p, writer, behind.Offered)
 	}
-	f.ask(p, writer, acc.Needs, again)
+	f.ask(p, writer, acc.Needs)
 	if acc.Changed {
 		f.wire.Push(writer, u, p)
 		f.offer()
@@ -272,17 +268,18 @@ func (f *Follower) help(p channel.Peer, writer string, size int64) {
 	}
 }
 
-// ask asks for what trust needs to judge an update. again: it is the same that was needed
-// when the peer was asked before, so it does not have more.
-func (f *Follower) ask(p channel.Peer, writer string, n signing.Need, again bool) {
+// ask asks for what trust needs to judge an update.
+func (f *Follower) ask(p channel.Peer, writer string, n signing.Need) {
 	if n.Root > 0 {
 		f.each(p, func(q channel.Peer) { f.wire.AskRoot(q, n.Root) })
 	}
 	switch {
 	case n.Range && p != nobody:
 		f.wire.AskRange(p, writer, n.Size)
-	case n.Range, n.Update && !again:
-		f.each(p, func(q channel.Peer) { f.wire.AskUpdate(q, writer, f.trust.Size(writer)) })
+	case n.Update && p != nobody:
+		f.wire.Missing(writer)
+	case n.Range, n.Update:
+		f.each(nobody, func(q channel.Peer) { f.wire.AskUpdate(q, writer, f.trust.Size(writer)) })
 	}
 }
 

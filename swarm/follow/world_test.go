@@ -137,6 +137,29 @@ func (m *member) AskUpdate(p channel.Peer, writer string, size int64) {
 	})
 }
 
+func (m *member) AskUpdateWithin(p channel.Peer, writer string, size, limit int64) {
+	m.ask(p, func(from *member) func() {
+		u, ok := from.source.UpdateWithin(writer, size, int(limit))
+		if !ok {
+			return nil
+		}
+		return func() { m.sink.Update(p, writer, u) }
+	})
+}
+
+func (m *member) Missing(writer string) {
+	ours, known := m.source.Holds(writer)
+	for _, p := range m.Peers() {
+		if h, ok := m.world.member(p).source.Holds(writer); ok && h.Size > ours.Size {
+			if known {
+				m.AskUpdate(p, writer, ours.Size)
+			} else {
+				m.AskUpdateWithin(p, writer, 0, channel.Introduction)
+			}
+		}
+	}
+}
+
 func (m *member) AskRoot(p channel.Peer, version int64) {
 	m.ask(p, func(from *member) func() {
 		raw := from.source.RootBytes(version)
@@ -419,6 +442,23 @@ func (o *owner) UpdateFor(writer string, size int64) (signing.Update, bool) {
 	}
 	u, err := l.UpdateFor(size)
 	return u, err == nil
+}
+
+func (o *owner) UpdateWithin(writer string, size int64, limit int) (signing.Update, bool) {
+	l := o.logs[writer]
+	if l == nil || l.Head().Raw == nil {
+		return signing.Update{}, false
+	}
+	u, err := l.UpdateWithin(size, limit)
+	return u, err == nil
+}
+
+func (o *owner) Holds(writer string) (channel.Holding, bool) {
+	l := o.logs[writer]
+	if l == nil || l.Head().Raw == nil {
+		return channel.Holding{}, false
+	}
+	return channel.Holding{Size: l.Head().Size, Time: l.Head().Time.Unix()}, true
 }
 
 func (o *owner) RootBytes(version int64) []byte {

@@ -11,6 +11,7 @@ import (
 	"handful/signing"
 	"handful/signing/durable"
 	"handful/signing/keyfile"
+	"handful/swarm/channel"
 )
 
 // documents say who may write, and hold what this node can tell of other writers. All
@@ -23,6 +24,8 @@ type documents interface {
 	targetsBytes(hash [32]byte) []byte
 	size(writer string) int64
 	updateFor(writer string, size int64) (signing.Update, bool)
+	updateWithin(writer string, size int64, limit int) (signing.Update, bool)
+	holds(writer string) (channel.Holding, bool)
 	page(writer string, first, count, size int64) (signing.Page, bool)
 	ranges(writer string, size int64) ([][32]byte, bool)
 }
@@ -74,6 +77,10 @@ func (o *owned) targetsBytes(hash [32]byte) []byte {
 func (o *owned) size(string) int64 { return 0 }
 
 func (o *owned) updateFor(string, int64) (u signing.Update, ok bool) { return u, false }
+
+func (o *owned) updateWithin(string, int64, int) (u signing.Update, ok bool) { return u, false }
+
+func (o *owned) holds(string) (h channel.Holding, ok bool) { return h, false }
 
 func (o *owned) page(string, int64, int64, int64) (p signing.Page, ok bool) { return p, false }
 
@@ -240,6 +247,21 @@ func (l *learned) updateFor(writer string, size int64) (signing.Update, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.state.UpdateFor(writer, size)
+}
+
+func (l *learned) updateWithin(writer string, size int64, limit int) (signing.Update, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.state.UpdateWithin(writer, size, limit)
+}
+
+// holds says what can be asked for of a writer: what the state has.
+func (l *learned) holds(writer string) (channel.Holding, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	h := l.state.Head(writer)
+	first, _ := l.state.Held(writer)
+	return channel.Holding{First: first, Size: h.Size, Time: h.Time.Unix()}, h.Raw != nil
 }
 
 func (l *learned) page(writer string, first, count, size int64) (signing.Page, bool) {

@@ -210,7 +210,9 @@ func (p *Publisher) follow() {
 	root, targets := p.docs.newest()
 	err := p.log.Adopt(root, targets, p.cfg.Guest.Key)
 	if err == nil && p.log.Size() > 0 {
-		err = p.sign(p.log.Head().Size)
+		if err = p.sign(p.log.Head().Size); err == nil {
+			err = p.tell()
+		}
 	}
 	if err != nil {
 		p.cfg.Logger.Error("newer documents could not be followed", "channel", p.ID(), "writer", p.writer, "err", err)

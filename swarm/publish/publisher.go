@@ -120,7 +120,7 @@ func (p *Publisher) join(ctx context.Context) error {
 	var err error
 	p.channel, err = channel.Join(p.cfg.Node, channel.Config{
 		ID: p.ID(), Source: source{p}, Sink: sink{p}, Peers: p.cfg.Peers, Trackers: p.cfg.Trackers, Now: p.cfg.Now,
-		Private: p.secret(),
+		Private: p.secret(), Origin: true, Writers: func() []string { return []string{signing.MainWriter, p.writer} },
 	})
 	if err != nil {
 		return errors.Join(err, p.closeLog())
@@ -199,14 +199,15 @@ func (p *Publisher) Root() *signing.Root {
 	return root
 }
 
-// Allows reports whether the entries of this writer may name a file.
+// Allows reports whether the entries of this writer may name a torrent: its name is among
+// the writer's paths, or all that is below it.
 func (p *Publisher) Allows(name string) bool {
 	_, targets := p.docs.newest()
 	if p.writer == signing.MainWriter || targets == nil {
 		return p.writer == signing.MainWriter
 	}
 	w, err := targets.Writer(p.writer)
-	return err == nil && w.Allows(name)
+	return err == nil && (w.Allows(name) || w.Allows(name+"/x"))
 }
 
 // Publish appends an entry, signs, and pushes the news. What the entry says about documents
@@ -335,12 +336,13 @@ func (p *Publisher) Reload(keys *keyfile.Keys) error {
 	if err := p.log.Adopt(keys.Newest(), nil, keys.Online); err != nil {
 		return err
 	}
+	p.change(func() { p.failed = nil })
 	p.wake()
 	return p.refresh()
 }
 
-// refresh grants the newest targets document, signs what has to be signed, and tells.
-// The caller holds signing.
+// refresh grants the newest targets document, signs what has to be signed, and tells
+// everybody: a log that went back is no news for who counts entries. The caller holds signing.
 func (p *Publisher) refresh() error {
 	before := p.log.Head().Size
 	if err := p.regrant(); err != nil {
@@ -349,7 +351,22 @@ func (p *Publisher) refresh() error {
 	if p.log.Size() == 0 {
 		return nil
 	}
-	return p.sign(before)
+	if err := p.sign(before); err != nil {
+		return err
+	}
+	return p.tell()
+}
+
+// tell sends the newest head to all peers, whatever they hold.
+func (p *Publisher) tell() error {
+	u, err := p.log.UpdateFor(p.log.Head().Size)
+	if err != nil {
+		return err
+	}
+	for _, peer := range p.channel.Peers() {
+		p.channel.SendUpdate(peer, p.writer, u)
+	}
+	return nil
 }
 
 // regrant puts the newest targets document into force, unless it is: after a crash, or

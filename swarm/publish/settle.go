@@ -147,6 +147,13 @@ func (p *Publisher) change(f func()) {
 	p.news = make(chan struct{})
 }
 
+// Failed returns why this writer can publish no more, or nil.
+func (p *Publisher) Failed() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.failed
+}
+
 // fail notes that this writer can publish no more.
 func (p *Publisher) fail(err error) {
 	if errors.Is(err, signing.ErrFork) {

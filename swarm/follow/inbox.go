@@ -1,0 +1,308 @@
+package follow
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"handful/manifest"
+	"handful/signing"
+	"handful/signing/durable"
+	"handful/swarm/feed"
+)
+
+const (
+	// FirstEntries is how many entries of each writer a first meeting takes, the newest.
+	FirstEntries = 50
+
+	recentEntries = 1024 // that are kept in memory
+	recentSize    = 4 << 20
+	pruneEvery    = 1000 // entries
+	pruneAfter    = time.Hour
+	maxCursor     = 16 << 10 // bytes of a cursor's file
+)
+
+// InboxConfig says what an Inbox keeps, and where.
+type InboxConfig struct {
+	Channel signing.ID
+	// Dir is the channel's own directory; its caller holds the lock of the state directory.
+	Dir string
+	FS  durable.FS // nil: the operating system's
+	// First is how many entries of each writer the first meeting takes, the newest; 0:
+	// FirstEntries.
+	First  int
+	Keep   feed.Keep // what of the archive is kept; zero: all
+	Pin    []string  // entries with one of these tags are kept whatever Keep says
+	Logger *slog.Logger
+	Now    func() time.Time // nil: time.Now
+}
+
+// Inbox is what a follower has of one channel to read: an archive on disk, the newest of it
+// in memory, and for each reader how far it is.
+//
+//	DIR/archive/…       feed.Archive
+//	DIR/cursors/<name>  a feed.Cursor: what the reader of that name has, and a newline
+//
+// Entries are in the archive before anybody is told of them, and a reader's cursor is
+// written when it has taken them: so over a crash nobody misses one, and somebody may get
+// those again that he took just before it. All methods are safe for concurrent use.
+type Inbox struct {
+	cfg     InboxConfig
+	fs      durable.FS
+	archive *feed.Archive
+
+	mu     sync.Mutex // guards what follows
+	recent []feed.Entry
+	size   int         // bytes of recent, about
+	floor  feed.Cursor // recent has all that is archived from here on
+	subs   map[chan struct{}]bool
+	added  int       // since the last pruning
+	pruned time.Time // when
+}
+
+// OpenInbox opens what is kept of a channel, and makes it if it is not there.
+func OpenInbox(cfg InboxConfig) (*Inbox, error) {
+	if cfg.FS == nil {
+		cfg.FS = durable.OS{}
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	cfg.First = cmp.Or(cfg.First, FirstEntries)
+	a, err := feed.OpenArchive(cfg.FS, filepath.Join(cfg.Dir, "archive"), cfg.Channel)
+	if err != nil {
+		return nil, err
+	}
+	if err := cfg.FS.MkdirAll(filepath.Join(cfg.Dir, "cursors")); err != nil {
+		return nil, fmt.Errorf("open inbox of channel %s: %w", cfg.Channel, err)
+	}
+	b := &Inbox{cfg: cfg, fs: cfg.FS, archive: a, floor: a.Position(), subs: make(map[chan struct{}]bool)}
+	return b, b.prune(true)
+}
+
+// Channel returns whose entries these are.
+func (b *Inbox) Channel() signing.ID { return b.cfg.Channel }
+
+// Run takes what a follower hears, until ctx ends or something cannot be written.
+func (b *Inbox) Run(ctx context.Context, f *Follower) error {
+	position := b.archive.Position()
+	return f.Read(ctx, func(writer string, size int64) int64 {
+		next := max(position[writer], f.Trust().Next(writer))
+		if next == 0 {
+			next = size - int64(b.cfg.First)
+		}
+		return next
+	}, b.take)
+}
+
+// take keeps what came.
+func (b *Inbox) take(told []Told) error {
+	entries := b.read(told)
+	if len(entries) == 0 {
+		return nil
+	}
+	if err := b.archive.Append(b.cfg.Now(), entries...); err != nil {
+		return err
+	}
+	b.mu.Lock()
+	for _, e := range entries {
+		b.recent = append(b.recent, e)
+		b.size += weight(e)
+	}
+	drop := 0
+	for ; len(b.recent)-drop > recentEntries || b.size > recentSize && drop < len(b.recent); drop++ {
+		b.size -= weight(b.recent[drop])
+		b.floor = b.floor.With(b.recent[drop])
+	}
+	b.recent = slices.Delete(b.recent, 0, drop)
+	b.added += len(entries)
+	for c := range b.subs {
+		select {
+		case c <- struct{}{}:
+		default:
+		}
+	}
+	b.mu.Unlock()
+	return b.prune(false)
+}
+
+func weight(e feed.Entry) int { return len(e.Post.Title) + len(e.Post.Body) + 512 }
+
+// read returns the entries that are something to read, those of several writers in the
+// order of their times and those of one in that of their indices.
+func (b *Inbox) read(told []Told) []feed.Entry {
+	type timed struct {
+		at int64
+		e  feed.Entry
+	}
+	var all []timed
+	last := make(map[string]int64)
+	for _, t := range told {
+		said, err := manifest.ParseEntry(t.Raw)
+		if err != nil {
+			b.cfg.Logger.Warn("an entry that nobody can read", "channel", b.cfg.Channel, "writer", t.Writer, "index", t.Index, "err", err)
+			continue
+		}
+		e, ok := feed.EntryOf(b.cfg.Channel, t.Writer, t.Index, t.State.String(), said)
+		if !ok {
+			continue
+		}
+		last[t.Writer] = max(last[t.Writer], said.Header().Time)
+		all = append(all, timed{last[t.Writer], e})
+	}
+	slices.SortStableFunc(all, func(a, b timed) int { return cmp.Compare(a.at, b.at) })
+	var out []feed.Entry
+	for _, t := range all {
+		out = append(out, t.e)
+	}
+	return out
+}
+
+// prune drops from the archive what is not to be kept, now and then.
+func (b *Inbox) prune(now bool) error {
+	b.mu.Lock()
+	at := b.cfg.Now()
+	due := now || b.added >= pruneEvery || at.Sub(b.pruned) >= pruneAfter
+	if due {
+		b.added, b.pruned = 0, at
+	}
+	keep, pin := b.cfg.Keep, b.cfg.Pin
+	b.mu.Unlock()
+	if !due || keep == (feed.Keep{}) && !now {
+		return nil
+	}
+	dropped, err := b.archive.Prune(keep, pin, at)
+	if err != nil {
+		return err
+	}
+	if dropped > 0 {
+		b.cfg.Logger.Info("dropped from the archive", "channel", b.cfg.Channel, "entries", dropped)
+	}
+	return nil
+}
+
+// SetKeep changes what is kept, and drops what is not any more.
+func (b *Inbox) SetKeep(keep feed.Keep, pin []string) error {
+	b.mu.Lock()
+	b.cfg.Keep, b.cfg.Pin = keep, pin
+	b.mu.Unlock()
+	return b.prune(true)
+}
+
+// Newest returns the newest n entries, in the order in which they came.
+func (b *Inbox) Newest(n int) ([]feed.Entry, error) {
+	b.mu.Lock()
+	if len(b.recent) >= n {
+		defer b.mu.Unlock()
+		return slices.Clone(b.recent[len(b.recent)-n:]), nil
+	}
+	b.mu.Unlock()
+	return b.archive.Newest(n)
+}
+
+// Since returns at most n entries that a cursor does not have, of each writer the lowest
+// indices first.
+func (b *Inbox) Since(from feed.Cursor, n int) ([]feed.Entry, error) {
+	b.mu.Lock()
+	for w, floor := range b.floor {
+		if from[w] < floor {
+			b.mu.Unlock()
+			return b.archive.Since(from, n)
+		}
+	}
+	defer b.mu.Unlock()
+	var out []feed.Entry
+	for _, e := range b.recent {
+		if len(out) == n {
+			break
+		}
+		if !from.Has(e) {
+			out = append(out, e)
+		}
+	}
+	return out, nil
+}
+
+// Position returns the cursor that has all there is.
+func (b *Inbox) Position() feed.Cursor { return b.archive.Position() }
+
+// Subscribe returns a channel that receives after entries were added; see feed.Source.
+func (b *Inbox) Subscribe() (news <-chan struct{}, cancel func()) {
+	c := make(chan struct{}, 1)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.subs[c] = true
+	return c, func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		delete(b.subs, c)
+	}
+}
+
+func (b *Inbox) cursorPath(reader string) string { return filepath.Join(b.cfg.Dir, "cursors", reader) }
+
+// Cursor returns how far a reader is; ok is false when it has not begun. reader is a file's
+// name of the caller's choice.
+func (b *Inbox) Cursor(reader string) (c feed.Cursor, ok bool, err error) {
+	raw, err := durable.ReadFile(b.fs, b.cursorPath(reader), maxCursor)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, false, nil
+	}
+	if err == nil && (len(raw) == 0 || raw[len(raw)-1] != '\n') {
+		err = errors.New("it is not complete")
+	}
+	if err == nil {
+		c, err = feed.ParseCursor(string(raw[:len(raw)-1]))
+	}
+	if err != nil {
+		return nil, false, fmt.Errorf("%w: %s: %w; remove it to begin anew", ErrCorrupt, b.cursorPath(reader), err)
+	}
+	return c, true, nil
+}
+
+// SetCursor remembers how far a reader is.
+func (b *Inbox) SetCursor(reader string, c feed.Cursor) error {
+	return durable.WriteFile(b.fs, b.cursorPath(reader), []byte(c.String()+"\n"))
+}
+
+// Before returns a cursor from which on a reader gets the newest n entries, and all of a
+// time or later when after is not zero, as far as they are kept.
+func (b *Inbox) Before(n int, after time.Time) (feed.Cursor, error) {
+	c := maps.Clone(b.Position())
+	entries, err := b.Newest(max(n, 0))
+	if err != nil {
+		return nil, err
+	}
+	if !after.IsZero() {
+		all, err := b.archive.Newest(maxSince)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range all {
+			if !e.Said().Before(after) {
+				entries = append(entries, e)
+			}
+		}
+	}
+	for _, e := range entries {
+		if c == nil {
+			c = make(feed.Cursor)
+		}
+		c[e.Writer] = min(c[e.Writer], e.Index)
+	}
+	return c, nil
+}
+
+// maxSince is how many entries of the archive are looked at for a time.
+const maxSince = 100_000
