@@ -129,9 +129,6 @@ func (f *Follower) forget(writers []string) {
 		}
 		for _, w := range writers {
 			delete(f.told, w)
-			if win := f.windows[w]; win != nil {
-				win.back(f.trust.Next(w))
-			}
 			f.cfg.Logger.Warn("entries were withdrawn by a document of the channel", "channel", f.cfg.ID, "writer", w)
 		}
 		for c := range f.helped {

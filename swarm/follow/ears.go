@@ -26,20 +26,6 @@ func (h held) Page(writer string, first, count, size int64) (signing.Page, bool)
 
 func (h held) Range(writer string, size int64) ([][32]byte, bool) { return h.t.Range(writer, size) }
 
-// Holds says what is kept of a writer.
-func (h held) Holds(writer string) (channel.Holding, bool) {
-	head := h.t.Head(writer)
-	if head.Raw == nil {
-		return channel.Holding{}, false
-	}
-	first, _ := h.t.Held(writer)
-	return channel.Holding{First: first, Size: head.Size, Time: head.Time.Unix()}, true
-}
-
-func (h held) UpdateWithin(writer string, size int64, limit int) (signing.Update, bool) {
-	return h.t.UpdateWithin(writer, size, limit)
-}
-
 // ears hears what peers say.
 type ears struct{ f *Follower }
 
@@ -50,6 +36,11 @@ func (e ears) Joined(p channel.Peer, addr netip.AddrPort) {
 	if addr.IsValid() {
 		name = addr.String()
 	}
+	f.join(p, name)
+}
+
+// join enters a peer who is called name as a source, and asks it for what is missing.
+func (f *Follower) join(p channel.Peer, name string) {
 	f.change(func() {
 		f.peers[p] = name
 		f.met++

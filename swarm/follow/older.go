@@ -26,9 +26,7 @@ func (f *Follower) Older(ctx context.Context, writer string, first, last int64) 
 	var asked time.Time
 	upto := last // what was asked for begins there
 	for {
-		f.mu.Lock()
-		news := f.news
-		f.mu.Unlock()
+		news := f.Changed()
 		missing := f.older(writer, first, out)
 		if missing < 0 {
 			return out, nil
@@ -102,9 +100,7 @@ func (f *Follower) Caught(ctx context.Context) error {
 	defer listen.Stop()
 	listened := false
 	for {
-		f.mu.Lock()
-		news := f.news
-		f.mu.Unlock()
+		news := f.Changed()
 		if f.caught(listened) {
 			return nil
 		}
