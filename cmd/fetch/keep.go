@@ -51,7 +51,7 @@ func (r *running) followAll(ctx context.Context, report func(console.Line)) {
 			report(console.Warning{Message: fmt.Sprintf("channel %s is not followed: %v", l.ID, err)})
 			continue
 		}
-		report(console.Followed{Channel: l.ID.String(), Name: c.info.Name, Link: l.String()})
+		report(console.Followed{Channel: l.ID.String(), Name: c.info.Name, Link: withoutKey(l).String()})
 	}
 }
 

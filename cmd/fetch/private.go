@@ -124,6 +124,30 @@ func (r *running) private(id signing.ID) error {
 	return err
 }
 
+// keepKey keeps the read key of the link of a channel that is followed from now on, whatever
+// it opens.
+func (r *running) keepKey(l signing.Link) error {
+	if l.ReadKey == "" {
+		return nil
+	}
+	k, err := r.keysOf(l.ID)
+	if err == nil {
+		err = k.give(l.ReadKey)
+	}
+	if err != nil {
+		return err
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.keep(k.given[len(k.given)-1])
+}
+
+// withoutKey is a link as it may be shown and remembered.
+func withoutKey(l signing.Link) signing.Link {
+	l.ReadKey = ""
+	return l
+}
+
 // all are the keys that may open what is published, the likeliest first.
 func (k *readKeys) all() []seal.Key {
 	k.mu.Lock()

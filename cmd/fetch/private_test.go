@@ -70,24 +70,7 @@ func TestPrivateNotInDHT(t *testing.T) {
 		t.Errorf("in the log stands %q, %v", raw, err)
 	}
 
-	read := &readKeys{dir: t.TempDir(), id: keys.ID}
-	if err := read.give(k.Text()); err != nil {
-		t.Fatal(err)
-	}
-	f, err := follow.Open(follow.Config{Node: follower, Dir: t.TempDir(), ID: keys.ID, Private: true, Keys: read,
-		Peers: []netip.AddrPort{netip.AddrPortFrom(netip.MustParseAddr("127.0.0.22"), uint16(publisher.Port()))}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { f.Close() })
-	found, err := f.Find(t.Context(), signing.MainWriter, 0)
-	if m, ok := found.Entry.(manifest.Media); err != nil || !ok || m.Name != "secret" || found.Locked != nil {
-		t.Fatalf("%+v, %v", found, err)
-	}
-	spec, ok := found.Spec()
-	if !ok || !spec.Unlisted || spec.Name != "" {
-		t.Errorf("it is fetched by %+v", spec)
-	}
+	followPrivate(t, publisher, follower, keys.ID, k)
 	// A node that follows a public channel is named there within this time.
 	public, err := keyfile.Create(t.TempDir(), keyfile.Options{Now: time.Now(), Rand: rand.Reader})
 	if err != nil {
@@ -116,6 +99,29 @@ func TestPrivateNotInDHT(t *testing.T) {
 	}
 	if _, err := first.DHT().Get(t.Context(), keys.Newest().DHTKey(), []byte(signing.MainWriter), nil); !errors.Is(err, mainline.ErrNotFound) {
 		t.Errorf("the DHT has its item: %v", err)
+	}
+}
+
+// followPrivate follows a channel with its key, and finds what is inside its first entry.
+func followPrivate(t *testing.T, publisher, follower *swarm.Node, id signing.ID, k seal.Key) {
+	t.Helper()
+	read := &readKeys{dir: t.TempDir(), id: id}
+	if err := read.give(k.Text()); err != nil {
+		t.Fatal(err)
+	}
+	f, err := follow.Open(follow.Config{Node: follower, Dir: t.TempDir(), ID: id, Private: true, Keys: read,
+		Peers: []netip.AddrPort{netip.AddrPortFrom(netip.MustParseAddr("127.0.0.22"), uint16(publisher.Port()))}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	found, err := f.Find(t.Context(), signing.MainWriter, 0)
+	if m, ok := found.Entry.(manifest.Media); err != nil || !ok || m.Name != "secret" || found.Locked != nil {
+		t.Fatalf("%+v, %v", found, err)
+	}
+	spec, ok := found.Spec()
+	if !ok || !spec.Unlisted || spec.Name != "" {
+		t.Errorf("it is fetched by %+v", spec)
 	}
 }
 

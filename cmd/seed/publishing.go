@@ -34,7 +34,11 @@ func (r *running) channel(name string, private bool) (id signing.ID, fresh bool,
 	if _, notName := signing.ParseID(name); notName == nil {
 		return id, false, err // an id whose keys are not here
 	}
-	keys, err := keyfile.Create(keysDir(r.dir), keyfile.Options{Title: name, Private: private, Now: r.app.Env.Now(), Rand: rand.Reader})
+	title := name
+	if private {
+		title = "" // everybody who knows the id can read it
+	}
+	keys, err := keyfile.Create(keysDir(r.dir), keyfile.Options{Title: title, Private: private, Now: r.app.Env.Now(), Rand: rand.Reader})
 	if err != nil {
 		return id, false, err
 	}

@@ -63,7 +63,7 @@ func readerAdd(a *console.App, serve *cobra.Command) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "add NAME AGE-KEY",
 		Short:   "Send a channel's read key to a reader",
-		Example: "  seed reader add -c board ann age1yjapk4lk5uqqcaqvzf0vg0tfxvxzfvrn4chzgtg0xdv8ygq8e5rqkq62wt",
+		Example: "  seed reader add -c board ann age17allfvg83zlaef3v5za3vr2z0n6hvtv9726u445q0myu8l4mmcyscdhd3a",
 		Long: `Add remembers a reader, under a name of your own, with the public key that "fetch key"
 printed there, and sends the present read key to all readers.
 

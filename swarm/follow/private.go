@@ -18,6 +18,32 @@ type Keys interface {
 	Learn(manifest.Rekey) error
 }
 
+// revealTold looks into what is sealed. wait leaves out, with all that its writer said later,
+// what has to wait for its read key.
+func (f *Follower) revealTold(told []Told, wait bool) (out []Told) {
+	if f.cfg.Keys == nil {
+		return told
+	}
+	waits := make(map[string]bool)
+	for _, t := range told {
+		e, err := manifest.ParseEntry(t.Raw)
+		if _, sealed := e.(manifest.Sealed); err != nil || !sealed {
+			if !waits[t.Writer] {
+				out = append(out, t)
+			}
+			continue
+		}
+		inside, ok, err := f.Reveal(e)
+		if err == nil && ok {
+			t.inside = inside
+		}
+		if waits[t.Writer] = waits[t.Writer] || !ok && wait; !waits[t.Writer] {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
 // Reveal returns the entry inside a sealed one, and others as they are. Without Keys nobody
 // can look inside, and the sealed entry is what is returned. When a read key has to be asked
 // for, ok is false: try again when something has [Follower.Changed]. The error wraps
