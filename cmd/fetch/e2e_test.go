@@ -37,6 +37,9 @@ func TestEndToEnd(t *testing.T) {
 	t.Run("private", func(t *testing.T) { t.Parallel(); testPrivate(t, l) })
 	t.Run("channel", func(t *testing.T) { t.Parallel(); testChannel(t, l) })
 	t.Run("dht", func(t *testing.T) { t.Parallel(); testDHT(t, l) })
+	t.Run("two histories", func(t *testing.T) { t.Parallel(); testTwoHistories(t, l) })
+	t.Run("years", func(t *testing.T) { t.Parallel(); testYears(t, l) })
+	t.Run("kill", func(t *testing.T) { t.Parallel(); testKill(t, l) })
 }
 
 // lab is what these tests share.
@@ -156,7 +159,8 @@ func takesNode(args []string) bool {
 	if args[0] == "reader" {
 		return args[1] != "ls" && args[1] != "link"
 	}
-	return !slices.Contains([]string{"ls", "status", "explain", "verify", "key", "init", "root", "sign", "writer"}, args[0]) && !slices.Contains(args, "evidence")
+	without := []string{"ls", "status", "explain", "verify", "key", "init", "root", "sign", "writer"}
+	return !slices.Contains(without, args[0]) && !slices.Contains(args, "evidence")
 }
 
 // publish starts `seed publish` and waits until a peer could fetch.
@@ -181,7 +185,6 @@ func (s *side) fetched(args ...string) line {
 // line is what is read of the JSON Lines.
 type line struct {
 	Type, Link, Channel, Addr, Path, Stage, Message, Hint, Name, Peer string
-	Key, Text                                                         string
 	Code                                                              int
 	Done, Total, Bytes, Wasted                                        int64
 	Files, Index                                                      int
@@ -192,6 +195,13 @@ type line struct {
 	Times, Pieces                                                     int
 	Also                                                              []line
 	To                                                                []struct{ Addr string }
+	Writer, Title, Text, Key, Document                                string
+	RootHash                                                          string `json:"root_hash"`
+	Entries, Version                                                  int64
+	Sources, Asked                                                    int
+	Roots                                                             []struct{ Version int64 }
+	Heads                                                             []struct{ Entries int64 }
+	Taken                                                             []struct{ First, Last, Version int64 } `json:"withdrawn"`
 	Granted                                                           *struct {
 		Times  [4]int
 		Ever   int
