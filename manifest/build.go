@@ -18,6 +18,9 @@ type BuildOptions struct {
 	// time, from several goroutines; hashing waits for them.
 	Progress func(done, total int64)
 	Private  bool // BEP 27: peers only from its own trackers
+	// Salt, when not empty, goes into the info dict, so that the same files make another
+	// torrent.
+	Salt []byte
 }
 
 // Build makes the torrent of what is at paths: one file, or one directory, or
@@ -42,7 +45,7 @@ func Build(ctx context.Context, paths []string, o BuildOptions) (*Torrent, []Sou
 		return nil, nil, err
 	}
 	found := s.found
-	t := &Torrent{Name: nfc(s.name), EmptyDirs: s.empty, Private: o.Private, single: s.single, Files: make([]File, len(found)), written: s.written}
+	t := &Torrent{Name: nfc(s.name), EmptyDirs: s.empty, Private: o.Private, salt: o.Salt, single: s.single, Files: make([]File, len(found)), written: s.written}
 	if t.Name != s.name {
 		t.writtenName = s.name
 	}
@@ -77,7 +80,7 @@ func Build(ctx context.Context, paths []string, o BuildOptions) (*Torrent, []Sou
 	if workers <= 0 {
 		workers = runtime.GOMAXPROCS(0)
 	}
-	nodes, err := hashAll(ctx, t, sources, workers, o.Progress)
+	nodes, err := hashAll(ctx, &hasher{t: t, sources: sources, progress: o.Progress}, workers)
 	if err != nil {
 		return nil, nil, err
 	}

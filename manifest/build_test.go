@@ -3,6 +3,7 @@ package manifest
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -185,6 +186,59 @@ func TestBytesRoundTrip(t *testing.T) {
 		}
 		if missing := again.MissingLayers(); missing != nil {
 			t.Errorf("%s: layers are missing: %v", format, missing)
+		}
+	}
+}
+
+// TestBuildStream makes the same torrent of a stream as of a file with its bytes, for any
+// number of workers, and says whose error it was that kept it from that.
+func TestBuildStream(t *testing.T) {
+	data := make([]byte, 3<<20+12345)
+	for i := range data {
+		data[i] = byte(i * i >> 7)
+	}
+	path := filepath.Join(t.TempDir(), "film")
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range []Format{FormatAuto, FormatHybrid, FormatV2, FormatV1} {
+		want, _, err := Build(t.Context(), []string{path}, BuildOptions{Format: f})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := BuildStream(t.Context(), "film", int64(len(data)), bytes.NewReader(data), BuildOptions{Format: f, Workers: 3})
+		if err != nil || !bytes.Equal(got.Bytes(), want.Bytes()) {
+			t.Errorf("%s: another torrent: %v", f, err)
+		}
+	}
+	if _, err := BuildStream(t.Context(), "film", int64(len(data))+1, bytes.NewReader(data), BuildOptions{}); !errors.Is(err, io.EOF) {
+		t.Errorf("of a stream that ends too early: %v", err)
+	}
+	if _, err := BuildStream(t.Context(), "a/b", 1, bytes.NewReader(data), BuildOptions{}); !errors.Is(err, ErrUnsafePath) {
+		t.Errorf("under a path: %v", err)
+	}
+}
+
+// TestSalt makes another torrent of the same file, which is parsed like any.
+func TestSalt(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "film")
+	if err := os.WriteFile(path, []byte("hello\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	seen := make(map[[32]byte]bool)
+	for _, f := range []Format{FormatHybrid, FormatV1} {
+		for _, salt := range []string{"", "a", "b"} {
+			tor, _, err := Build(t.Context(), []string{path}, BuildOptions{Format: f, Salt: []byte(salt), Private: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if again, err := Parse(tor.Bytes()); err != nil || again.InfoSum() != tor.InfoSum() {
+				t.Errorf("%s with salt %q: %v", f, salt, err)
+			}
+			if seen[tor.InfoSum()] {
+				t.Errorf("%s with salt %q is not new", f, salt)
+			}
+			seen[tor.InfoSum()] = true
 		}
 	}
 }

@@ -45,7 +45,8 @@
 // symbolic links (attr l, "symlink path" from the torrent's root, the root itself
 // being ["."]) as BEP 47 does, empty files as files, and empty directories by a
 // key of our own in any format, "empty directories": a list of paths, ascending.
-// Two more of our own, "written name" and "written paths", are explained below.
+// Two more of our own, "written name" and "written paths", are explained below; a third,
+// "salt", any bytes, makes another torrent of the same files and says nothing.
 //
 // # Which format
 //
@@ -133,6 +134,10 @@
 //	rel    v version, os platform, i i1 s as in media, min oldest version that may
 //	       stay, roll installations of a thousand that may take it (left out: all)
 //	del    n index of the entry whose bytes may be dropped, x reason
+//	seal   b another entry, encrypted (package seal); in the clear beside it, of an
+//	       entry with content, i i1 s as in media, of the torrent of the ciphertext,
+//	       and of one that asks to drop an entry, n as in del
+//	rekey  b a read key, encrypted for the readers of a private channel
 //
 // Other kinds are Unknown; keys that are not known are kept; both print back. A
 // post that says "Tea at four":

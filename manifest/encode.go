@@ -121,6 +121,9 @@ func (t *Torrent) encodeInfo() []byte {
 	if t.Private {
 		b = append(b, "7:privatei1e"...)
 	}
+	if len(t.salt) > 0 {
+		b = bencode.AppendString(append(b, "4:salt"...), t.salt)
+	}
 	if t.sha256 != nil {
 		b = bencode.AppendString(append(b, "13:sha256 pieces"...), t.sha256)
 	}

@@ -34,8 +34,8 @@ type Header struct {
 	extraPtr members // keys of the pointers that are not known
 }
 
-// Entry is one entry of a channel: a [Post], [Media], [Release], [Delete] or
-// [Unknown], always the value and never a pointer to it.
+// Entry is one entry of a channel: a [Post], [Media], [Release], [Delete],
+// [Sealed], [Rekey] or [Unknown], always the value and never a pointer to it.
 type Entry interface {
 	Kind() string   // y
 	Header() Header // t and ^
@@ -81,6 +81,10 @@ func ParseEntry(b []byte) (Entry, error) {
 		e = d.release(h)
 	case KindDelete:
 		e = d.delete(h)
+	case KindSealed:
+		e = d.sealed(h)
+	case KindRekey:
+		e = d.rekey(h)
 	default:
 		e = Unknown{kind: kind, header: h, raw: bytes.Clone(b)}
 	}

@@ -29,6 +29,12 @@ func entries() []Entry {
 				{URL: "https://example.org/notes"},
 			},
 		},
+		Sealed{Head: full, Box: []byte("age\x00\xff")},
+		Sealed{Head: head, Box: []byte("b"), HasContent: true, InfoSum: sum, InfoHashV1: v1, HasV1: true, Size: 9},
+		Sealed{Head: head, Box: []byte("b"), HasContent: true, InfoSum: sum},
+		Sealed{Head: head, Box: []byte("b"), Drops: true},
+		Sealed{Head: head, Box: []byte("b"), Drops: true, Index: 7},
+		Rekey{Head: head, Box: []byte("key")},
 	}
 }
 
@@ -99,6 +105,11 @@ func TestParseEntry(t *testing.T) {
 		{"release without version", "d" + sum + "1:si5e1:ti5e1:v0:1:y3:rele", "without version"},
 		{"release to all, said", "d" + sum + "4:rolli1000e1:si5e1:ti5e1:v1:11:y3:rele", "left out"},
 		{"release to too many", "d" + sum + "4:rolli1001e1:si5e1:ti5e1:v1:11:y3:rele", "1001"},
+		{"sealed nothing", "d1:ti5e1:y4:seale", `"b"`},
+		{"sealed emptiness", "d1:b0:1:ti5e1:y4:seale", "empty"},
+		{"sealed with half of a torrent", "d1:b1:x1:si5e1:ti5e1:y4:seale", `"i"`},
+		{"sealed drop before the first", "d1:b1:x1:ni-1e1:ti5e1:y4:seale", "-1"},
+		{"rekey without a key", "d1:ti5e1:y5:rekeye", `"b"`},
 		{"delete of nothing", "d1:ti5e1:y3:dele", `"n"`},
 		{"delete before the first", "d1:ni-1e1:ti5e1:y3:dele", "-1"},
 	} {

@@ -32,7 +32,8 @@ const (
 type hasher struct {
 	t       *Torrent
 	sources []Source
-	nodes   []hash256 // v2: one a piece
+	stream  io.ReaderAt // instead of sources: the bytes of the one file
+	nodes   []hash256   // v2: one a piece
 	next    atomic.Int64
 	batch   int64 // pieces
 
@@ -41,15 +42,15 @@ type hasher struct {
 	progress func(done, total int64)
 }
 
-// hashAll hashes t with so many workers.
-func hashAll(ctx context.Context, t *Torrent, sources []Source, workers int, progress func(done, total int64)) ([]hash256, error) {
-	h := &hasher{t: t, sources: sources, progress: progress, batch: max(1, batchBytes/t.PieceLength)}
-	h.batch = min(h.batch, batchPieces)
+// hashAll hashes h.t with so many workers.
+func hashAll(ctx context.Context, h *hasher, workers int) ([]hash256, error) {
+	t := h.t
+	h.batch = min(max(1, batchBytes/t.PieceLength), batchPieces)
 	if t.v2 {
 		h.nodes = make([]hash256, t.pieces)
 	}
-	if progress != nil {
-		progress(0, t.length)
+	if h.progress != nil {
+		h.progress(0, t.length)
 	}
 	workers = min(workers, int((int64(t.pieces)+h.batch-1)/h.batch))
 	g, ctx := errgroup.WithContext(ctx)
@@ -160,13 +161,17 @@ func (w *worker) node(i int) hash256 {
 
 // span hashes a part of a file.
 func (w *worker) span(s Span) error {
-	if err := w.use(s.File); err != nil {
-		return err
+	from := w.h.stream
+	if from == nil {
+		if err := w.use(s.File); err != nil {
+			return err
+		}
+		from = w.file
 	}
 	for s.Length > 0 {
 		n := min(s.Length, readBytes)
-		if _, err := w.file.ReadAt(w.buf[:n], s.Offset); err != nil {
-			if errors.Is(err, io.EOF) {
+		if got, err := from.ReadAt(w.buf[:n], s.Offset); int64(got) < n {
+			if w.h.stream == nil && errors.Is(err, io.EOF) {
 				return fmt.Errorf("hash %q: %w: it became shorter", w.h.sources[s.File].Path, ErrChanged)
 			}
 			return fmt.Errorf("hash: %w", err)

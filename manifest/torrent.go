@@ -56,6 +56,7 @@ type Torrent struct {
 	WebSeeds    []string   // URLs (BEP 19)
 	Private     bool       // BEP 27
 
+	salt        []byte     // goes into the info dict that is built
 	writtenName string     // Name in another spelling; "" when it has none
 	written     []spelling // each file, symlink and directory whose own name has another one, ascending by path
 

@@ -155,7 +155,10 @@ func (r *running) subscribe(ctx context.Context, link signing.Link, want wishes)
 	}
 	info, known := all[id]
 	before := info
-	info.Link = link.String()
+	if err := r.keepKey(link); err != nil {
+		return nil, err
+	}
+	info.Link = withoutKey(link).String()
 	if want.Name != "" {
 		info.Name = want.Name
 	}

@@ -63,7 +63,7 @@ func (c *checker) path(i int) string {
 	if c.torrent.Single() {
 		return c.root
 	}
-	return filepath.Join(c.root, filepath.Join(c.torrent.Files[i].Path...))
+	return filepath.Join(c.root, filepath.Join(c.torrent.Written(c.torrent.Files[i].Path)...))
 }
 
 func (c *checker) name(i int) string { return strings.Join(c.torrent.Files[i].Path, "/") }
@@ -93,7 +93,7 @@ func (c *checker) shape() error {
 		}
 	}
 	for _, dir := range c.torrent.EmptyDirs {
-		info, err := os.Lstat(filepath.Join(c.root, filepath.Join(dir...)))
+		info, err := os.Lstat(filepath.Join(c.root, filepath.Join(c.torrent.Written(dir)...)))
 		if err != nil || !info.IsDir() {
 			c.bad[strings.Join(dir, "/")+"/"] = true
 		}
@@ -104,7 +104,7 @@ func (c *checker) shape() error {
 // pointsTo tells whether a link at path with the text got leads to target, which
 // is from the torrent's root.
 func (c *checker) pointsTo(path, got string, target []string) bool {
-	want := filepath.Join(c.root, filepath.Join(target...))
+	want := filepath.Join(c.root, filepath.Join(c.torrent.Written(target)...))
 	if !filepath.IsAbs(got) {
 		got = filepath.Join(filepath.Dir(path), got)
 	}

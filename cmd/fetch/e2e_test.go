@@ -36,6 +36,7 @@ func TestEndToEnd(t *testing.T) {
 	t.Run("input", func(t *testing.T) { t.Parallel(); testInput(t, l) })
 	t.Run("mirror", func(t *testing.T) { t.Parallel(); testMirror(t, l) })
 	t.Run("bundle", func(t *testing.T) { t.Parallel(); testBundle(t, l) })
+	t.Run("private", func(t *testing.T) { t.Parallel(); testPrivate(t, l) })
 	t.Run("channel", func(t *testing.T) { t.Parallel(); testChannel(t, l) })
 	t.Run("dht", func(t *testing.T) { t.Parallel(); testDHT(t, l) })
 	t.Run("two histories", func(t *testing.T) { t.Parallel(); testTwoHistories(t, l) })
@@ -157,6 +158,9 @@ func (s *side) start(name string, args ...string) *process {
 
 // takesNode tells the commands that run a node from those that only look.
 func takesNode(args []string) bool {
+	if args[0] == "reader" {
+		return args[1] != "ls" && args[1] != "link"
+	}
 	without := []string{"ls", "status", "explain", "verify", "key", "init", "root", "sign", "writer", "export"}
 	return !slices.Contains(without, args[0]) && !slices.Contains(args, "evidence")
 }

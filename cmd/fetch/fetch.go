@@ -17,6 +17,7 @@ func setFetch(a *console.App, cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVarP(&r.Dest, "output", "o", ".", "directory to put it into")
 	f.BoolVar(&r.Force, "force", false, "replace what is under that name")
+	f.BoolVar(&r.Blind, "blind", false, "keep the ciphertext of a private channel and pass it on, without a key")
 	f.StringVarP(&input, "input", "i", "", "file of more links, one a line; - = stdin")
 	f.VarP(console.Range(&jobs, 1, maxJobs), "jobs", "j", "how many links are fetched at a time")
 	r.AddFlags(f)

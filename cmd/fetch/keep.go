@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/netip"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -24,7 +25,7 @@ func (r *running) Serve(ctx context.Context, report func(console.Line)) error {
 		report(console.Warning{Message: err.Error()})
 	}
 	for _, rec := range records {
-		if err := r.resume(ctx, rec); err != nil {
+		if err := r.resume(ctx, rec, report); err != nil {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
@@ -50,13 +51,13 @@ func (r *running) followAll(ctx context.Context, report func(console.Line)) {
 			report(console.Warning{Message: fmt.Sprintf("channel %s is not followed: %v", l.ID, err)})
 			continue
 		}
-		report(console.Followed{Channel: l.ID.String(), Name: c.info.Name, Link: l.String()})
+		report(console.Followed{Channel: l.ID.String(), Name: c.info.Name, Link: withoutKey(l).String()})
 	}
 }
 
 // resume puts what the store remembers into the node, and follows its channel, so
 // that others learn of it here.
-func (r *running) resume(ctx context.Context, rec store.Record) error {
+func (r *running) resume(ctx context.Context, rec store.Record, report func(console.Line)) error {
 	hash := hex.EncodeToString(rec.InfoHash[:])
 	if r.fetching(hash) != nil {
 		return nil
@@ -69,9 +70,15 @@ func (r *running) resume(ctx context.Context, rec store.Record) error {
 	if err != nil {
 		return err
 	}
-	spec := swarm.Spec{Torrent: t, Name: rec.Name}
+	spec := swarm.Spec{Torrent: t, Name: t.Name}
+	got := &fetching{meta: m, dest: rec.Dest, began: r.app.Env.Now(), gone: make(chan error, 1)}
 	var f *follow.Follower
 	if link, err := signing.ParseLink(m.Link); err == nil {
+		if m.Sealed {
+			if err := r.private(link.ID); err != nil {
+				return err
+			}
+		}
 		peers, _ := console.Resolve(ctx, link.Peers, r.app.Node.LANOnly)
 		spec.Peers, spec.Trackers = peers, link.Trackers
 		if f, err = r.follower(link, peers, link.Trackers); err != nil {
@@ -83,24 +90,31 @@ func (r *running) resume(ctx context.Context, rec store.Record) error {
 		spec.Unlisted, spec.Infohash = f.Private(), swarm.Infohash(t.InfoHash())
 		addMirrors(&spec, link)
 	}
-	if rec.Kind == store.Finished {
+	if rec.Kind != store.Partial {
 		c, err := r.store.Reopen(ctx, rec)
 		if err != nil {
 			return err
 		}
-		spec.Content = c
+		spec.Content, got.content = c, c
 	} else {
-		spec.Open = func(*manifest.Torrent) (*store.Content, error) { return r.store.Reopen(ctx, rec) }
+		spec.Open = func(*manifest.Torrent) (*store.Content, error) {
+			c, err := r.store.Reopen(ctx, rec)
+			got.content = c
+			return c, err
+		}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	it, err := r.node.Add(spec)
-	if err != nil {
+	if got.item, err = r.node.Add(spec); err != nil {
 		return err
 	}
-	r.items[hash] = &fetching{item: it, meta: m, dest: rec.Dest, began: r.app.Env.Now(), gone: make(chan error, 1)}
+	r.items[hash] = got
 	if f != nil {
-		r.watchWithdrawal(f, r.items[hash], rec.Name)
+		r.watchWithdrawal(f, got, rec.Name)
+	}
+	if dest := filepath.Dir(rec.Dest); m.Sealed && rec.Kind == store.Partial && rec.Dest == store.SealedDir(dest, rec.InfoHash) {
+		got.dest = dest
+		go r.unsealLater(ctx, got, report)
 	}
 	return nil
 }

@@ -139,6 +139,12 @@ func parseTarget(ctx context.Context, a *console.App, link string, lanOnly bool)
 		return parseTorrent(link, b)
 	}
 	b, err := readTorrent(a.Env.Path(link))
+	if shown, _, secret := strings.Cut(link, "#k="); secret && err != nil {
+		link = shown
+		if errors.Is(err, fs.ErrNotExist) && !hasScheme {
+			err = fmt.Errorf("%s: %w", shown, fs.ErrNotExist) // the path has the key in it
+		}
+	}
 	switch {
 	case err == nil:
 		return parseTorrent(link, b)

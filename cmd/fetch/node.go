@@ -76,6 +76,7 @@ type fetchRequest struct {
 	target
 	Dest    string        // absolute directory that will hold the name
 	Force   bool          // other content under that name is replaced
+	Blind   bool          // of a private channel the ciphertext is kept as it is
 	DryRun  bool          // learn what it is and how large, write nothing: fetched.Plan
 	Timeout time.Duration // without progress; 0: for ever
 	console.Peering

@@ -65,6 +65,13 @@ func (o *offline) item(r store.Record) (console.Item, error) {
 	item := console.Item{Link: cmp.Or(m.Link, t.Magnet(nil, nil)), Channel: m.Channel, Writer: m.Writer, Index: m.Index,
 		Name: r.Name, Infohash: hex.EncodeToString(r.InfoHash[:]), Bytes: r.Length,
 		Files: countFiles(t), Path: r.Path(), State: "stopped", Uploaded: r.Uploaded}
+	if r.Kind == store.Sealed {
+		inner, err := o.store.Torrent(r.Inner)
+		if err != nil {
+			return console.Item{}, err
+		}
+		item.Files = countFiles(inner)
+	}
 	if r.Kind != store.Partial {
 		item.Done = r.Length
 	}
@@ -78,6 +85,7 @@ type meta struct {
 	Index   int64  `json:"index"`
 	After   int64  `json:"after,omitempty"` // follow.Found.After
 	Link    string `json:"link,omitempty"`
+	Sealed  bool   `json:"sealed,omitempty"` // of a private channel
 }
 
 func parseMeta(b []byte) (m meta, err error) {
@@ -103,6 +111,9 @@ func countFiles(t *manifest.Torrent) (n int) {
 func (o *offline) Torrent(_ context.Context, path string) (*manifest.Torrent, error) {
 	records, err := o.store.Load()
 	for _, r := range records {
+		if r.Kind == store.Sealed && samePath(r.Path(), path) {
+			return o.store.Torrent(r.Inner)
+		}
 		if samePath(r.Path(), path) {
 			return o.store.Torrent(r.InfoHash)
 		}

@@ -37,7 +37,8 @@ type running struct {
 	mu        sync.Mutex
 	followers map[signing.ID]*follow.Follower
 	channels  map[signing.ID]*followed // of those that are read
-	items     map[string]*fetching     // by infohash, hex
+	keys      map[signing.ID]*readKeys
+	items     map[string]*fetching // by infohash, hex
 
 	subscribing sync.Mutex // one at a time: names are unique
 }
@@ -49,6 +50,10 @@ type fetching struct {
 	dest  string
 	began time.Time
 	gone  chan error // has room for why it is no longer seeded
+
+	content   *store.Content // set before item is done
+	unsealing sync.Mutex     // one at a time
+	path      string         // of what was decrypted; guarded by running.mu
 }
 
 // openNode starts a node that holds the state directory, with the options of
@@ -65,6 +70,7 @@ func openNode(ctx context.Context, a *console.App, stateDir string) (node, error
 	r := &running{
 		offline: offline{dir: stateDir, store: s}, app: a, since: a.Env.Now(),
 		followers: make(map[signing.ID]*follow.Follower),
+		keys:      make(map[signing.ID]*readKeys),
 		channels:  make(map[signing.ID]*followed),
 		items:     make(map[string]*fetching),
 	}
@@ -150,6 +156,7 @@ func (r *running) Fetch(ctx context.Context, req fetchRequest, report func(conso
 	if err != nil || entry != nil {
 		return fetched{Entry: entry}, err
 	}
+	r.recall(&spec)
 	spec.Peers = append(spec.Peers, peers...)
 	spec.Trackers = append(spec.Trackers, req.Trackers...)
 	b, err := json.Marshal(m)
@@ -160,10 +167,14 @@ func (r *running) Fetch(ctx context.Context, req fetchRequest, report func(conso
 		if req.DryRun {
 			return nil, &planned{t}
 		}
-		return r.store.Download(ctx, t, req.Dest, store.DownloadOptions{
+		o := store.DownloadOptions{
 			Force: req.Force, Meta: b,
 			Progress: func(done, total int64) { report(console.Progress{Stage: "check", Done: done, Total: total}) },
-		})
+		}
+		if m.Sealed && !req.Blind {
+			return r.openSealed(ctx, t, req, o)
+		}
+		return r.store.Download(ctx, t, req.Dest, o)
 	}
 	f, err := r.start(spec, req, m)
 	if err != nil {
@@ -175,6 +186,11 @@ func (r *running) Fetch(ctx context.Context, req fetchRequest, report func(conso
 		}
 		return out, errors.Join(err, r.take(f))
 	}
+	if m.Sealed && !req.Blind {
+		if err := r.unseal(ctx, f, req.Force, report); err != nil {
+			return out, errors.Join(err, r.take(f))
+		}
+	}
 	if req.Channel != nil {
 		r.mu.Lock()
 		channel := r.followers[req.Channel.ID]
@@ -182,6 +198,17 @@ func (r *running) Fetch(ctx context.Context, req fetchRequest, report func(conso
 		r.watchWithdrawal(channel, f, spec.Name)
 	}
 	return r.done(f), nil
+}
+
+// recall takes the metainfo from the store, where it is that which was signed: what was
+// fetched before needs nobody to send it.
+func (r *running) recall(spec *swarm.Spec) {
+	if spec.Torrent != nil || spec.InfoSum == nil {
+		return
+	}
+	if t, err := r.store.Torrent([20]byte(spec.Infohash)); err == nil && t.InfoSum() == *spec.InfoSum {
+		spec.Torrent = t
+	}
 }
 
 // planned is the error that ends a dry run.
@@ -229,6 +256,11 @@ func (r *running) spec(ctx context.Context, req fetchRequest, peers []netip.Addr
 // resolve asks a channel what its entry is.
 func (r *running) resolve(ctx context.Context, req fetchRequest, peers []netip.AddrPort) (spec swarm.Spec, m meta, entry *console.Entry, err error) {
 	l := req.Channel
+	if req.Blind {
+		if err := r.private(l.ID); err != nil {
+			return spec, m, nil, err
+		}
+	}
 	link := withWeb(*l, req.Peering)
 	f, err := r.follower(link, peers, slices.Concat(l.Trackers, req.Trackers))
 	if err != nil {
@@ -237,6 +269,15 @@ func (r *running) resolve(ctx context.Context, req fetchRequest, peers []netip.A
 	found, err := r.find(ctx, f, req)
 	if err != nil {
 		return spec, m, nil, err
+	}
+	if found.Sealed != nil {
+		k, err := r.keysOf(l.ID)
+		if err == nil {
+			err = r.locked(found, req, k)
+		}
+		if err != nil {
+			return spec, m, nil, err
+		}
 	}
 	if found.State != signing.StateFresh {
 		r.app.Out().Print(console.Warning{Message: fmt.Sprintf("channel %s is %s: its newest news was signed %s", l.ID, found.State, found.Signed.Format(time.RFC3339))})
@@ -249,7 +290,8 @@ func (r *running) resolve(ctx context.Context, req fetchRequest, peers []netip.A
 	spec.Peers = f.Addrs()
 	addMirrors(&spec, link)
 	link.Writer, link.Index = found.Writer, found.Index
-	return spec, meta{Channel: l.ID.String(), Writer: found.Writer, Index: found.Index, After: found.After, Link: link.String()}, nil, nil
+	link.ReadKey = "" // it is kept elsewhere
+	return spec, meta{Channel: l.ID.String(), Writer: found.Writer, Index: found.Index, After: found.After, Link: link.String(), Sealed: found.Sealed != nil}, nil, nil
 }
 
 // find waits for the entry that a link names.
@@ -279,6 +321,13 @@ func patient(ctx context.Context, timeout time.Duration) (context.Context, conte
 // follower returns the running follower of a channel.
 func (r *running) follower(l signing.Link, peers []netip.AddrPort, trackers []string) (*follow.Follower, error) {
 	id := l.ID
+	keys, err := r.keysOf(id)
+	if err == nil {
+		err = keys.give(l.ReadKey)
+	}
+	if err != nil {
+		return nil, err
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if f := r.followers[id]; f != nil {
@@ -290,7 +339,7 @@ func (r *running) follower(l signing.Link, peers []netip.AddrPort, trackers []st
 	}
 	f, err := follow.Open(follow.Config{
 		Node: r.node, Dir: filepath.Join(r.dir, "trust"), ID: id, Peers: peers, Trackers: trackers,
-		DHTKey: l.ItemKey(), Private: l.ReadKey != "", Mirrors: l.WebSeeds,
+		DHTKey: l.ItemKey(), Private: keys.isPrivate(), Keys: keys, Mirrors: l.WebSeeds,
 		Logger: r.app.Log(), Now: r.app.Env.Now,
 	})
 	if err != nil {
@@ -347,11 +396,17 @@ func (r *running) start(spec swarm.Spec, req fetchRequest, m meta) (*fetching, e
 		f.item.AddPeers(spec.Peers...)
 		return f, nil
 	}
-	it, err := r.node.Add(spec)
-	if err != nil {
+	f := &fetching{meta: m, dest: req.Dest, began: r.app.Env.Now(), gone: make(chan error, 1)}
+	open := spec.Open
+	spec.Open = func(t *manifest.Torrent) (c *store.Content, err error) {
+		c, err = open(t)
+		f.content = c
+		return c, err
+	}
+	var err error
+	if f.item, err = r.node.Add(spec); err != nil {
 		return nil, err
 	}
-	f := &fetching{item: it, meta: m, dest: req.Dest, began: r.app.Env.Now(), gone: make(chan error, 1)}
 	r.items[hash] = f
 	return f, nil
 }
@@ -383,6 +438,11 @@ func (r *running) take(f *fetching) error {
 
 func (r *running) done(f *fetching) fetched {
 	s := f.item.Snapshot()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if f.path != "" {
+		s.Path = f.path
+	}
 	return fetched{
 		Infohash: s.Infohash.String(),
 		Done: &console.Done{

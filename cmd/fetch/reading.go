@@ -11,7 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"handful/manifest"
 	"handful/signing"
 	"handful/swarm/console"
 	"handful/swarm/feed"
@@ -39,7 +38,7 @@ func (r *running) Follow(ctx context.Context, req followRequest, report func(con
 		if channels[i], err = r.subscribe(ctx, l, req.wishes); err != nil {
 			return err
 		}
-		report(console.Followed{Channel: l.ID.String(), Name: channels[i].info.Name, Link: l.String()})
+		report(console.Followed{Channel: l.ID.String(), Name: channels[i].info.Name, Link: withoutKey(l).String()})
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -325,7 +324,7 @@ func (rd *reader) before(ctx context.Context, writer string, end int64, missing 
 		}
 		var part []feed.Entry
 		for _, t := range told {
-			said, err := manifest.ParseEntry(t.Raw)
+			said, err := t.Entry()
 			if err != nil {
 				continue
 			}

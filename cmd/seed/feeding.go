@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -118,7 +119,7 @@ func (r *running) Import(ctx context.Context, req importRequest, report func(con
 	}
 	state.Validators = got.Validators
 	// Only now: a source that cannot be read makes no channel.
-	id, fresh, err := r.channel(req.Channel)
+	id, fresh, err := r.channel(req.Channel, false)
 	if err != nil {
 		return busy, err
 	}
@@ -164,8 +165,11 @@ func (r *running) postItems(ctx context.Context, id signing.ID, fresh bool, req 
 	if err != nil {
 		return s, err
 	}
-	if s, err = remember(s, p.Log()); err != nil {
+	if s, err = remember(s, p.Log(), r.sealer(id)); err != nil {
 		return s, err
+	}
+	if r.sealer(id) != nil {
+		req.Size = min(cmp.Or(req.Size, maxSealedPost), maxSealedPost)
 	}
 	changes, after := feed.Plan(items, s, feed.PlanOptions{PostOptions: feed.PostOptions{Time: r.app.Env.Now(), Size: req.Size}, Newest: req.Newest})
 	for _, c := range changes {
@@ -189,14 +193,14 @@ func (r *running) writeFeed(id signing.ID, s feed.State) error {
 
 // remember adds to a state the ids of the posts in the log: the state may be older, if
 // a crash came between the two, or be lost.
-func remember(s feed.State, log *publish.Log) (feed.State, error) {
+func remember(s feed.State, log *publish.Log, in *sealer) (feed.State, error) {
 	var posts []manifest.Post
 	for i := range log.Size() {
 		raw, err := log.Entry(i)
 		if err != nil {
 			return s, err
 		}
-		entry, err := manifest.ParseEntry(raw)
+		entry, err := in.open(raw)
 		if err != nil {
 			continue // of a later version
 		}

@@ -63,7 +63,11 @@ func (r *running) unlisted(channel string) bool {
 func (r *running) mend(log *publish.Log, it *servedItem) error {
 	t := it.content.Torrent()
 	if it.meta.Index < 0 { // about to be signed
-		index, when, err := findEntry(log, t, it.meta.Title)
+		id, err := signing.ParseID(it.meta.Channel)
+		if err != nil {
+			return err
+		}
+		index, when, err := findEntry(log, r.sealer(id), t, it.meta.Title)
 		if err != nil {
 			return err
 		}
@@ -103,8 +107,15 @@ func isWithdrawn(log *publish.Log, index int64) (bool, error) {
 		if err != nil {
 			continue // of a later version
 		}
-		if d, ok := entry.(manifest.Delete); ok && d.Index == index {
-			return true, nil
+		switch e := entry.(type) {
+		case manifest.Delete:
+			if e.Index == index {
+				return true, nil
+			}
+		case manifest.Sealed:
+			if e.Drops && e.Index == index {
+				return true, nil
+			}
 		}
 	}
 	return false, nil

@@ -39,6 +39,8 @@ type node interface {
 	Publish(ctx context.Context, r publishRequest, report func(console.Progress)) (console.Published, error)
 	// Post signs a text and pushes it to followers.
 	Post(ctx context.Context, r postRequest) (console.Posted, error)
+	// Rekey sends a read key to the readers of a private channel.
+	Rekey(ctx context.Context, r rekeyRequest) (console.Rekeyed, error)
 	// Import fetches a feed and posts what is new in it. It returns when the source
 	// may be asked again at the earliest; zero: at any time.
 	Import(ctx context.Context, r importRequest, report func(console.Line)) (time.Time, error)

@@ -61,6 +61,13 @@ func (o *offline) item(r store.Record) (console.Item, error) {
 	}
 	item := console.Item{Link: t.Magnet(nil, nil), Name: r.Name, Infohash: hex.EncodeToString(r.InfoHash[:]), Bytes: r.Length,
 		Files: countFiles(t), Path: r.Path(), State: "stopped", Uploaded: r.Uploaded}
+	if r.Kind == store.Sealed {
+		inner, err := o.store.Torrent(r.Inner)
+		if err != nil {
+			return console.Item{}, err
+		}
+		item.Files = countFiles(inner)
+	}
 	if r.Kind != store.Partial {
 		item.Done = r.Length
 	}
@@ -79,6 +86,7 @@ type meta struct {
 	Title     string `json:"title,omitempty"`
 	Published string `json:"published,omitempty"` // RFC 3339
 	Path      string `json:"path,omitempty"`      // of the source
+	Name      string `json:"name,omitempty"`      // of what is sealed
 }
 
 func parseMeta(b []byte) (m meta, err error) {

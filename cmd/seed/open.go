@@ -30,6 +30,7 @@ type running struct {
 
 	mu         sync.Mutex
 	publishers map[signing.ID]*publish.Publisher
+	sealers    map[signing.ID]*sealer // of private channels whose publisher was opened
 	items      map[string]*swarm.Item // by infohash, hex
 	publishing sync.Mutex             // one at a time: two of the same must not race
 	opening    sync.Mutex             // of publishers: one at a time, for the same reason
@@ -60,6 +61,7 @@ func newRunning(a *console.App, stateDir string, s *store.Store, n *swarm.Node) 
 	return &running{
 		offline: offline{dir: stateDir, store: s}, app: a, node: n, since: a.Env.Now(),
 		publishers: make(map[signing.ID]*publish.Publisher),
+		sealers:    make(map[signing.ID]*sealer),
 		items:      make(map[string]*swarm.Item),
 	}
 }
@@ -248,9 +250,15 @@ func (r *running) publisher(ctx context.Context, id signing.ID, with console.Pee
 	if cfg.Peers, err = r.resolve(ctx, with); err != nil {
 		return nil, err
 	}
+	sealer, err := r.sealerOf(cfg.Keys)
+	if err != nil {
+		return nil, err
+	}
+	cfg.Seal = sealer.sealing()
 	if p, err = publish.Open(ctx, cfg); err != nil {
 		return nil, err
 	}
+	sealer.use(p.Log())
 	if err := used(); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}

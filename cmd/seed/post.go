@@ -24,6 +24,7 @@ type postRequest struct {
 	Title   string
 	ReplyTo string // a link, WRITER/INDEX or INDEX
 	Tags    []string
+	Private bool // the channel is, or is made so
 	console.Peering
 }
 
@@ -47,6 +48,7 @@ Exit status: 0, 1, 2 (no text, or too long), 11, 14, 130 and 143.`,
 	}
 	f := cmd.Flags()
 	f.StringVarP(&r.Channel, "channel", "c", defaultChannel, "channel to post in; it is made at its first use")
+	f.BoolVar(&r.Private, "private", false, privateUsage)
 	f.StringVar(&r.Title, "title", "", "what to call it")
 	f.StringVar(&r.ReplyTo, "reply-to", "", "the entry that it answers: its link, WRITER/INDEX or INDEX")
 	f.StringSliceVar(&r.Tags, "tag", nil, "a tag; several are separated by commas, or given one by one")
@@ -167,7 +169,11 @@ func replyTo(channel signing.ID, word string) (string, error) {
 func (r *running) Post(ctx context.Context, req postRequest) (out console.Posted, err error) {
 	r.publishing.Lock()
 	defer r.publishing.Unlock()
-	id, fresh, err := r.channel(req.Channel)
+	private, err := r.isPrivate(req.Channel, req.Private)
+	if err != nil {
+		return out, err
+	}
+	id, fresh, err := r.channel(req.Channel, private)
 	if err != nil {
 		return out, err
 	}
@@ -200,6 +206,9 @@ func (r *running) post(ctx context.Context, id signing.ID, fresh bool, with cons
 	addrs := r.node.Addrs()
 	for _, a := range addrs[:min(maxHints, len(addrs))] {
 		link.Peers = append(link.Peers, a.String())
+	}
+	if link, err = r.withKey(link); err != nil {
+		return out, err
 	}
 	return console.Posted{
 		Channel: id.String(), Writer: p.Writer(), Index: index, Link: link.String(),

@@ -21,6 +21,7 @@ type publishRequest struct {
 	Title       string
 	Format      manifest.Format
 	PieceLength int64 // bytes; 0: chosen by the size
+	Private     bool  // the channel is, or is made so
 	console.Peering
 }
 
@@ -41,6 +42,7 @@ path), 11, 14 (a path cannot be read), 130 and 143.`
 	}
 	f := cmd.Flags()
 	f.StringVarP(&r.Channel, "channel", "c", defaultChannel, "channel to publish in; it is made at its first use")
+	f.BoolVar(&r.Private, "private", false, privateUsage)
 	f.StringVar(&r.Title, "title", "", "what to call it")
 	f.StringVar(&format, "format", "auto", "auto, hybrid, v2 or v1")
 	f.Var(&pieceLength, "piece-length", "bytes in a piece, a power of two from 16K; 0 chooses by the size")

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -23,8 +24,9 @@ import (
 // maxHints is how many of this node's addresses a link names.
 const maxHints = 4
 
-// channel returns the channel that a name means, made at its first use.
-func (r *running) channel(name string) (id signing.ID, fresh bool, err error) {
+// channel returns the channel that a name means, made at its first use, as a private one if
+// it is to be.
+func (r *running) channel(name string, private bool) (id signing.ID, fresh bool, err error) {
 	id, err = findChannel(r.dir, name)
 	if err == nil || !errors.Is(err, keyfile.ErrNotFound) {
 		return id, false, err
@@ -32,7 +34,11 @@ func (r *running) channel(name string) (id signing.ID, fresh bool, err error) {
 	if _, notName := signing.ParseID(name); notName == nil {
 		return id, false, err // an id whose keys are not here
 	}
-	keys, err := keyfile.Create(keysDir(r.dir), keyfile.Options{Title: name, Now: r.app.Env.Now(), Rand: rand.Reader})
+	title := name
+	if private {
+		title = "" // everybody who knows the id can read it
+	}
+	keys, err := keyfile.Create(keysDir(r.dir), keyfile.Options{Title: title, Private: private, Now: r.app.Env.Now(), Rand: rand.Reader})
 	if err != nil {
 		return id, false, err
 	}
@@ -44,14 +50,21 @@ func (r *running) channel(name string) (id signing.ID, fresh bool, err error) {
 func (r *running) Publish(ctx context.Context, req publishRequest, report func(console.Progress)) (out console.Published, err error) {
 	r.publishing.Lock()
 	defer r.publishing.Unlock()
+	private, err := r.isPrivate(req.Channel, req.Private)
+	if err != nil {
+		return out, err
+	}
+	if private {
+		return r.publishSealed(ctx, req, report)
+	}
 	t, src, err := manifest.Build(ctx, req.Paths, manifest.BuildOptions{
 		Format: req.Format, PieceLength: req.PieceLength,
-		Progress: func(done, total int64) { report(console.Progress{Stage: "hash", Done: done, Total: total}) },
+		Progress: hashing(report),
 	})
 	if err != nil {
 		return out, err
 	}
-	id, fresh, err := r.channel(req.Channel)
+	id, fresh, err := r.channel(req.Channel, false)
 	if err != nil {
 		return out, err
 	}
@@ -109,7 +122,7 @@ func (r *running) sign(p *publish.Publisher, t *manifest.Torrent, m meta, it *sw
 	if err := it.Err(); err != nil {
 		return m, err
 	}
-	index, when, err := findEntry(p.Log(), t, m.Title)
+	index, when, err := findEntry(p.Log(), r.sealer(p.ID()), t, m.Title)
 	if err != nil {
 		return m, err
 	}
@@ -119,7 +132,7 @@ func (r *running) sign(p *publish.Publisher, t *manifest.Torrent, m meta, it *sw
 			return m, err
 		}
 		now := r.app.Env.Now()
-		entry := manifest.Media{Head: manifest.Header{Time: now.UnixMilli()}, InfoSum: t.InfoSum(), Name: t.Name, Size: t.Length(), Title: m.Title}
+		entry := manifest.Media{Head: manifest.Header{Time: now.UnixMilli()}, InfoSum: t.InfoSum(), Name: cmp.Or(m.Name, t.Name), Size: t.Length(), Title: m.Title}
 		entry.InfoHashV1, entry.HasV1 = t.InfoHashV1()
 		if index, err = p.Publish(entry.Bytes()); err != nil {
 			return m, err
@@ -146,14 +159,14 @@ func note(c *store.Content, m meta) error {
 
 // findEntry looks for an entry that publishes the same torrent and was not
 // withdrawn; the index is -1 if there is none.
-func findEntry(log *publish.Log, t *manifest.Torrent, title string) (int64, time.Time, error) {
+func findEntry(log *publish.Log, s *sealer, t *manifest.Torrent, title string) (int64, time.Time, error) {
 	withdrawn := make(map[int64]bool)
 	for i := log.Size() - 1; i >= 0; i-- {
 		raw, err := log.Entry(i)
 		if err != nil {
 			return -1, time.Time{}, err
 		}
-		entry, err := manifest.ParseEntry(raw)
+		entry, err := s.open(raw)
 		if err != nil {
 			continue // of a later version
 		}
@@ -173,6 +186,9 @@ func findEntry(log *publish.Log, t *manifest.Torrent, title string) (int64, time
 func (r *running) link(m meta, t *manifest.Torrent, trackers []string) signing.Link {
 	id, _ := signing.ParseID(m.Channel)
 	l := signing.Link{ID: id, Writer: m.Writer, Index: m.Index, Name: t.Name, Trackers: trackers}
+	if m.Name != "" {
+		l.Name = "" // of ciphertext: it says nothing
+	}
 	for _, a := range r.node.Addrs()[:min(maxHints, len(r.node.Addrs()))] {
 		l.Peers = append(l.Peers, a.String())
 	}
@@ -182,6 +198,9 @@ func (r *running) link(m meta, t *manifest.Torrent, trackers []string) signing.L
 // published writes the torrent file and says what was published.
 func (r *running) published(t *manifest.Torrent, m meta, req publishRequest) (out console.Published, err error) {
 	link := r.link(m, t, req.Trackers)
+	if link, err = r.withKey(link); err != nil {
+		return out, err
+	}
 	ih := t.InfoHash()
 	out = console.Published{
 		Channel: m.Channel, Writer: m.Writer, Index: m.Index, Link: link.String(),

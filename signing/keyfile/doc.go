@@ -5,6 +5,7 @@
 //	DIR/<id>/online.pem    signs heads; a beginner's also says who else may write
 //	DIR/<id>/targets.pem   says who else may write, where that is another key
 //	DIR/<id>/dht.pem       signs pointers in the DHT
+//	DIR/<id>/read.keys     opens what a private channel publishes, and says who gets the next key
 //	DIR/<id>/N.targets.json  the targets documents that were granted
 //	DIR/<id>/new           there until something is published: a log that is missing is empty then
 //

@@ -41,6 +41,9 @@ func (k *Keys) Export() ([]byte, error) {
 		}
 		b.Write(text)
 	}
+	if len(k.Read) > 0 {
+		b.Write(pem.EncodeToMemory(&pem.Block{Type: readKeyBlock, Bytes: k.Read}))
+	}
 	return b.Bytes(), nil
 }
 
@@ -63,6 +66,7 @@ func ParseExport(text []byte) (*Keys, error) {
 	var docs [][]byte
 	var private []ed25519.PrivateKey
 	var granted []*signing.Targets
+	var read []byte
 	for rest := text; ; {
 		var block *pem.Block
 		if block, rest = pem.Decode(rest); block == nil {
@@ -80,6 +84,10 @@ func ParseExport(text []byte) (*Keys, error) {
 			granted = append(granted, doc)
 			continue
 		}
+		if block.Type == readKeyBlock && len(block.Bytes) <= maxReadKeys {
+			read = block.Bytes
+			continue
+		}
 		p, err := decodeKey(block)
 		if err != nil {
 			return nil, fmt.Errorf("key export: %w", err)
@@ -90,7 +98,7 @@ func ParseExport(text []byte) (*Keys, error) {
 	if err != nil {
 		return nil, fmt.Errorf("key export of channel %s: %w", id, err)
 	}
-	k.Documents = granted
+	k.Documents, k.Read = granted, read
 	again, err := k.Export()
 	if err != nil {
 		return nil, err

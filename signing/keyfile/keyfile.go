@@ -51,6 +51,8 @@ type Keys struct {
 	// Documents are the targets documents that were granted, oldest first. An import has
 	// the newest alone.
 	Documents []*signing.Targets
+	// Read is what opens the channel when it is private, as [WriteReadKeys] kept it.
+	Read []byte
 	// New: nobody has published with these keys yet; see [Keys.Used].
 	New bool
 }
@@ -186,6 +188,9 @@ func (k *Keys) files() (map[string][]byte, error) {
 	for _, doc := range k.Documents {
 		out[targetsName(doc.Version())] = doc.Bytes()
 	}
+	if len(k.Read) > 0 {
+		out[readKeysFile] = k.Read
+	}
 	if k.New {
 		out[newMark] = []byte("nothing was published yet\n")
 	}
@@ -271,6 +276,9 @@ func Open(dir string, id signing.ID) (*Keys, error) {
 	k, err := settled(id, docs, private)
 	if err == nil {
 		err = k.readDocuments(sub)
+	}
+	if err == nil {
+		k.Read, err = ReadKeys(dir, id)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("keys in %s: %w; restore the directory from a backup, or import an export of the channel", sub, err)

@@ -154,7 +154,7 @@ func (k *Keys) Next(dir string, raw []byte, private ...ed25519.PrivateKey) (*Key
 	if err := writeNext(sub, root, places); err != nil {
 		return nil, fmt.Errorf("next root document of channel %s: %w", k.ID, err)
 	}
-	next.Documents, next.New = k.Documents, k.New
+	next.Documents, next.Read, next.New = k.Documents, k.Read, k.New
 	return next, nil
 }
 

@@ -43,7 +43,7 @@ type Published struct {
 // Progress is a moment of a long step. Print thins it out; report it as often as
 // there is news.
 type Progress struct {
-	Stage    string `json:"stage,omitempty"` // "hash", "check"; empty while bytes are fetched
+	Stage    string `json:"stage,omitempty"` // "hash", "check", "decrypt"; empty while bytes are fetched
 	Done     int64  `json:"done"`            // bytes
 	Total    int64  `json:"total"`           // bytes; 0 while it is not known
 	DownRate int64  `json:"down_rate"`       // bytes a second
@@ -172,6 +172,8 @@ func stageName(stage string) string {
 		return "hashing"
 	case "check":
 		return "checking"
+	case "decrypt":
+		return "decrypting"
 	}
 	return Clean(stage)
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"handful/manifest"
+	"handful/manifest/seal"
 	"handful/signing"
 	"handful/swarm"
 	"handful/swarm/channel"
@@ -28,6 +29,10 @@ type Found struct {
 	Index  int64
 	Raw    []byte
 	Entry  manifest.Entry
+	// Sealed is what stands in the log of a private channel. Without a key Entry is the same.
+	Sealed *manifest.Sealed
+	// Locked is why the inside of a sealed entry is not known, although there are Keys.
+	Locked error
 	State  signing.State
 	// Private channels have content that is not announced in public.
 	Private bool
@@ -314,9 +319,16 @@ func (f *Follower) newest(writer string, head signing.Head) (Found, bool, error)
 		if err != nil {
 			return Found{}, false, err
 		}
-		switch found.Entry.(type) {
+		if !ok {
+			return found, false, nil
+		}
+		switch e := found.Entry.(type) {
 		case manifest.Media, manifest.Release:
 			return found, ok, nil
+		case manifest.Sealed:
+			if e.HasContent {
+				return found, ok, nil
+			}
 		}
 	}
 	return Found{}, false, fmt.Errorf("channel %s has %d entries, and none with content to fetch: %w", f.cfg.ID, head.Size, ErrNoEntry)
@@ -328,6 +340,18 @@ func (f *Follower) judge(writer string, index int64, raw []byte, head signing.He
 	if err != nil {
 		return Found{}, false, fmt.Errorf("channel %s: entry %d: %w", f.cfg.ID, index, err)
 	}
+	outside := entry
+	entry, known, err := f.Reveal(outside)
+	var locked error
+	if errors.Is(err, seal.ErrKey) {
+		entry, locked, err = outside, fmt.Errorf("channel %s: entry %d: %w", f.cfg.ID, index, err), nil
+	}
+	if err != nil {
+		return Found{}, false, fmt.Errorf("channel %s: entry %d: %w", f.cfg.ID, index, err)
+	}
+	if !known {
+		return Found{}, false, f.dropped(writer, index)
+	}
 	// A torrent's name has no slash: it may be a directory all of which the writer was granted.
 	if m, ok := entry.(manifest.Media); ok && !f.trust.Allows(writer, m.Name) && !f.trust.Allows(writer, m.Name+"/x") {
 		return Found{}, false, fmt.Errorf("channel %s: entry %d of writer %q: %q is %w", f.cfg.ID, index, writer, m.Name, ErrPath)
@@ -338,8 +362,12 @@ func (f *Follower) judge(writer string, index int64, raw []byte, head signing.He
 	f.mu.Lock()
 	sources := len(f.told[writer])
 	f.mu.Unlock()
+	var sealed *manifest.Sealed
+	if s, ok := outside.(manifest.Sealed); ok {
+		sealed = &s
+	}
 	return Found{
-		Writer: writer, Index: index, Raw: raw, Entry: entry, Signed: head.Time, Sources: sources,
+		Writer: writer, Index: index, Raw: raw, Entry: entry, Sealed: sealed, Locked: locked, Signed: head.Time, Sources: sources,
 		State: f.trust.State(writer, f.cfg.Now()), Private: f.Private(), After: lastVersion(f.trust.Withdrawn(writer)),
 	}, true, nil
 }
@@ -351,10 +379,18 @@ func (f *Follower) dropped(writer string, index int64) error {
 		if first+int64(i) <= index {
 			continue
 		}
-		if e, err := manifest.ParseEntry(later); err == nil {
-			if d, ok := e.(manifest.Delete); ok && d.Index == index {
-				return fmt.Errorf("channel %s: entry %d: %w: %s", f.cfg.ID, index, ErrWithdrawn, reason(d))
+		e, err := manifest.ParseEntry(later)
+		if err != nil {
+			continue
+		}
+		if s, ok := e.(manifest.Sealed); ok && s.Drops && s.Index == index {
+			e = manifest.Delete{Index: index}
+			if inside, ok, err := f.Reveal(s); ok && err == nil && f.cfg.Keys != nil {
+				e = inside
 			}
+		}
+		if d, ok := e.(manifest.Delete); ok && d.Index == index {
+			return fmt.Errorf("channel %s: entry %d: %w: %s", f.cfg.ID, index, ErrWithdrawn, reason(d))
 		}
 	}
 	return nil
@@ -378,8 +414,17 @@ func (f Found) Spec() (spec swarm.Spec, ok bool) {
 	case manifest.Release:
 		sum = e.InfoSum
 		spec.Infohash, spec.Name = swarm.Infohash(e.InfoHash()), e.Version
+	case manifest.Sealed:
+		if !e.HasContent {
+			return spec, false
+		}
+		sum = e.InfoSum
+		spec.Infohash = swarm.Infohash(e.InfoHash())
 	default:
 		return spec, false
+	}
+	if f.Sealed != nil {
+		spec.Name = "" // who asks this machine for its status need not know it
 	}
 	spec.InfoSum, spec.Unlisted = &sum, f.Private
 	return spec, true

@@ -37,6 +37,8 @@ type Config struct {
 	// Private keeps the channel out of the DHT before its root document is known, which
 	// then decides.
 	Private bool
+	// Keys open the entries of a private channel; nil: they are passed on unread.
+	Keys    Keys
 	Mirrors []string // base URLs of mirrors of the channel (package mirror)
 	Logger  *slog.Logger
 	Now     func() time.Time // nil: time.Now

@@ -13,7 +13,6 @@ import (
 	"sync"
 	"time"
 
-	"handful/manifest"
 	"handful/signing"
 	"handful/signing/durable"
 	"handful/swarm/feed"
@@ -148,7 +147,7 @@ func (b *Inbox) read(told []Told) []feed.Entry {
 	var all []timed
 	last := make(map[string]int64)
 	for _, t := range told {
-		said, err := manifest.ParseEntry(t.Raw)
+		said, err := t.Entry()
 		if err != nil {
 			b.cfg.Logger.Warn("an entry that nobody can read", "channel", b.cfg.Channel, "writer", t.Writer, "index", t.Index, "err", err)
 			continue

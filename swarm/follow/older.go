@@ -29,7 +29,7 @@ func (f *Follower) Older(ctx context.Context, writer string, first, last int64) 
 		news := f.Changed()
 		missing := f.older(writer, first, out)
 		if missing < 0 {
-			return out, nil
+			return f.revealTold(out, false), nil
 		}
 		if now := f.cfg.Now(); missing < upto || now.Sub(asked) >= pageTime {
 			asked, upto = now, max(first, missing+1-batch)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"handful/manifest"
 	"handful/signing"
 	"handful/swarm/channel"
 )
@@ -16,6 +17,16 @@ type Told struct {
 	Index  int64
 	Raw    []byte
 	State  signing.State // of the writer
+
+	inside manifest.Entry // of a sealed one that a key opens
+}
+
+// Entry reads it: of one that is sealed, what is inside, if a key opens it.
+func (t Told) Entry() (manifest.Entry, error) {
+	if t.inside != nil {
+		return t.inside, nil
+	}
+	return manifest.ParseEntry(t.Raw)
 }
 
 const (
@@ -65,7 +76,7 @@ func (f *Follower) Read(ctx context.Context, from func(writer string, size int64
 	defer again.Stop()
 	for {
 		news := f.Changed()
-		told := f.collectTold(from)
+		told := f.revealTold(f.collectTold(from), true)
 		if len(told) > 0 {
 			if err := take(told); err != nil {
 				return err

@@ -105,6 +105,31 @@ func awaitSize(t *testing.T, d *mainline.Node, key []byte, size int64) {
 	}
 }
 
+// sealedAs stands for package seal: it is in the way of an entry in the clear.
+func sealedAs(entry []byte) ([]byte, error) {
+	return manifest.EncodeEntry(manifest.Sealed{Box: entry})
+}
+
+// TestUnsealed: nothing gets into a private channel in the clear, whoever asks for it.
+func TestUnsealed(t *testing.T) {
+	keys, err := keyfile.Create(t.TempDir(), keyfile.Options{Private: true, Now: time.Now(), Rand: rand.Reader})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := Open(t.Context(), Config{Node: dhtNode(t), Keys: keys, Dir: filepath.Join(t.TempDir(), "log"), New: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	if _, err := p.Publish(postOf(t, "one")); !errors.Is(err, ErrUnsealed) || p.Log().Size() != 0 {
+		t.Errorf("%d entries, %v", p.Log().Size(), err)
+	}
+	rekey := manifest.Rekey{Box: []byte("for readers")}
+	if _, err := p.Publish(rekey.Bytes()); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestPrivateChannel: nothing of a private channel is in the DHT.
 func TestPrivateChannel(t *testing.T) {
 	for _, private := range []bool{false, true} {
@@ -113,7 +138,7 @@ func TestPrivateChannel(t *testing.T) {
 			t.Fatal(err)
 		}
 		node := dhtNode(t)
-		p, err := Open(t.Context(), Config{Node: node, Keys: keys, Dir: filepath.Join(t.TempDir(), "log"), New: true})
+		p, err := Open(t.Context(), Config{Node: node, Keys: keys, Dir: filepath.Join(t.TempDir(), "log"), New: true, Seal: sealedAs})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -35,8 +35,10 @@ type Config struct {
 	Trackers []string
 	// Cosigners add the signatures of others to a head, where documents ask for them.
 	Cosigners []Cosigner
-	Logger    *slog.Logger
-	Now       func() time.Time // nil: time.Now
+	// Seal encrypts an entry of a private channel; nil: such a channel takes none.
+	Seal   func(entry []byte) ([]byte, error)
+	Logger *slog.Logger
+	Now    func() time.Time // nil: time.Now
 }
 
 // Guest is a writer whom the main writer has granted.
@@ -214,6 +216,9 @@ func (p *Publisher) Allows(name string) bool {
 func (p *Publisher) Publish(entry []byte) (index int64, err error) {
 	p.signing.Lock()
 	defer p.signing.Unlock()
+	if entry, err = p.sealed(entry); err != nil {
+		return 0, err
+	}
 	before := p.log.Head().Size
 	if index, err = p.append(entry); err != nil {
 		return 0, err

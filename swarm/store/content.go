@@ -236,6 +236,9 @@ func (c *Content) read(p []byte, piece int, off int64) (n int, err error) {
 // readFile fills b from a file. What is served is compared with its stamp after
 // the read, so that bytes which passed were there before any later change.
 func (c *Content) readFile(file int, b []byte, off int64) error {
+	if p, ok := c.place.(*sealed); ok {
+		return c.readSealed(p, b, off)
+	}
 	h, err := c.s.files.get(c, file, false)
 	if err != nil {
 		return c.openFailed(file, err)
@@ -293,7 +296,10 @@ const changedHint = "publish it again: what is there now is other content"
 
 // change makes the first such report the end of the content.
 func (c *Content) change(file int, detail string, err error) error {
-	e := &Error{Kind: ErrChanged, Path: c.place.path(file), Detail: detail, Hint: changedHint, Err: err}
+	return c.end(&Error{Kind: ErrChanged, Path: c.place.path(file), Detail: detail, Hint: changedHint, Err: err})
+}
+
+func (c *Content) end(e *Error) error {
 	if !c.lenient && c.broken.CompareAndSwap(nil, e) {
 		c.changes <- e
 	}

@@ -66,6 +66,21 @@
 // and [Content.Changed] says which file. At reopen a file whose stamp differs
 // but whose size does not is hashed again; the same bytes are accepted.
 //
+// # Sealed content
+//
+// Ciphertext of a private channel (package seal) has no place of its own once there is
+// plaintext: it is encrypted when it is read, out of content in source or final place,
+// whose record is hidden from [Store.Load] and which is opened and closed with it. Beside
+// the record of the ciphertext is what makes it the same bytes each time: the key of this
+// one file and a tag for each 64 KiB. A thief of state.db can read the files that are
+// sealed there if he also gets their ciphertext, which anybody may have. What is fetched
+// without a read key is a download like any other.
+//
+// A reader's download of ciphertext lies in DEST/.handful-<16 hex digits>.sealed/ until it
+// is decrypted into a staging tree of the plaintext, verified there, and renamed; then
+// the record says sealed, in one transaction, and the ciphertext is removed. A crash before
+// that leaves complete ciphertext, from which decrypting begins again.
+//
 // # Finishing
 //
 // [Content.Finish] ends a download. Each step may be the last one that happens:

@@ -18,6 +18,7 @@ import (
 type DownloadOptions struct {
 	Force    bool                    // other content at the destination is replaced at the end
 	Meta     []byte                  // the caller's, kept in the Record; nil: as it is
+	Hidden   bool                    // Load does not list it: other content will be sealed out of it
 	Progress func(done, total int64) // bytes checked of what is there already; one call at a time, hashing waits for it
 }
 
@@ -50,6 +51,7 @@ func (s *Store) download(ctx context.Context, t *manifest.Torrent, dest string, 
 		return nil, err
 	}
 	fresh := s.newRow(t, Partial, dest)
+	fresh.Hidden = o.Hidden
 	if w != nil {
 		if err := sameTorrent(w, t); err != nil {
 			return nil, err
@@ -159,7 +161,7 @@ func (d *downloader) known(ctx context.Context) (*Content, error) {
 		return nil, nil
 	case err != nil:
 		return nil, err
-	case w.Dest == d.dest:
+	case w.Dest == d.dest && w.Kind == Finished:
 		if d.o.Meta != nil {
 			if err := c.Annotate(w.Origin, d.o.Meta); err != nil {
 				return nil, err

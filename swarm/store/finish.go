@@ -65,7 +65,7 @@ func (c *Content) Finish(ctx context.Context) (string, error) {
 func (c *Content) finalPath() string {
 	c.rowMu.Lock()
 	defer c.rowMu.Unlock()
-	if c.row.Kind == InPlace {
+	if c.row.Dest == "" {
 		return ""
 	}
 	return c.row.path()

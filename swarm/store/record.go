@@ -23,6 +23,9 @@ const (
 	Finished
 	// InPlace: a publisher's own files, served where they are.
 	InPlace
+	// Sealed: ciphertext of a private channel, encrypted when it is read out of the
+	// files of another record, which is Hidden.
+	Sealed
 )
 
 func (k Kind) String() string {
@@ -33,6 +36,8 @@ func (k Kind) String() string {
 		return "finished"
 	case InPlace:
 		return "in place"
+	case Sealed:
+		return "sealed"
 	}
 	return fmt.Sprintf("kind %d", int(k))
 }
@@ -42,18 +47,19 @@ type Record struct {
 	InfoHash [20]byte
 	InfoSum  [32]byte // SHA-256 of the info dict
 	Kind     Kind
-	Name     string // of the torrent
-	Written  string // Name in the spelling of its publisher's disk
-	Dest     string // absolute directory that holds Written or will; empty when InPlace
-	Length   int64  // payload bytes
-	Origin   bool   // this node is where the content comes from
-	Meta     []byte // the caller's
-	Uploaded int64  // bytes, as told by AddUploaded
+	Inner    [20]byte // Sealed: of the torrent of the plaintext, whose Name, Written and Dest these are
+	Name     string   // of the torrent
+	Written  string   // Name in the spelling of its publisher's disk
+	Dest     string   // absolute directory that holds Written or will; empty when InPlace
+	Length   int64    // payload bytes
+	Origin   bool     // this node is where the content comes from
+	Meta     []byte   // the caller's
+	Uploaded int64    // bytes, as told by AddUploaded
 }
 
 // Path is where the content lies or will lie; empty when it is seeded in place.
 func (r Record) Path() string {
-	if r.Kind == InPlace {
+	if r.Dest == "" {
 		return ""
 	}
 	return filepath.Join(r.Dest, cmp.Or(r.Written, r.Name))
@@ -63,6 +69,8 @@ func (r Record) Path() string {
 type row struct {
 	Version  int    `json:"v"`
 	Kind     Kind   `json:"kind"`
+	Inner    []byte `json:"inner,omitempty"`
+	Hidden   bool   `json:"hidden,omitempty"`
 	InfoSum  []byte `json:"info_sum"`
 	Name     string `json:"name"`
 	Written  string `json:"written,omitempty"` // "" in records of before there was such a thing: Name
@@ -80,6 +88,7 @@ func (w *row) record(ih [20]byte) Record {
 	r := Record{InfoHash: ih, Kind: w.Kind, Name: w.Name, Written: cmp.Or(w.Written, w.Name), Dest: w.Dest, Length: w.Length,
 		Origin: w.Origin, Meta: w.Meta, Uploaded: w.Uploaded}
 	copy(r.InfoSum[:], w.InfoSum)
+	copy(r.Inner[:], w.Inner)
 	return r
 }
 
@@ -92,6 +101,7 @@ var (
 	bucketMetainfo = []byte("metainfo")
 	bucketStamps   = []byte("stamps") // files of content in source or final place
 	bucketClean    = []byte("clean")  // files and pieces of a download closed properly
+	bucketSealed   = []byte("sealed") // what sealed content is made with: seal.Reader.State
 	bucketBlobs    = []byte("blobs")  // one bucket below for each of the callers'
 )
 
@@ -143,6 +153,7 @@ type change struct {
 	metainfo []byte
 	stamps   []byte
 	clean    []byte
+	sealed   []byte
 }
 
 func (s *Store) put(ih [20]byte, c change) error {
@@ -157,7 +168,7 @@ func (s *Store) put(ih [20]byte, c change) error {
 			}
 		}
 		for _, p := range []struct{ bucket, value []byte }{
-			{bucketMetainfo, c.metainfo}, {bucketStamps, c.stamps}, {bucketClean, c.clean},
+			{bucketMetainfo, c.metainfo}, {bucketStamps, c.stamps}, {bucketClean, c.clean}, {bucketSealed, c.sealed},
 		} {
 			var err error
 			switch {
@@ -189,7 +200,7 @@ func (s *Store) parseRow(ih [20]byte, v []byte) (*row, error) {
 	if err := json.Unmarshal(v, w); err != nil {
 		return nil, s.corruptRecord(bucketRecords, ih, err)
 	}
-	if w.Version != 1 || len(w.InfoSum) != 32 || w.Kind < Partial || w.Kind > InPlace {
+	if w.Version != 1 || len(w.InfoSum) != 32 || w.Kind < Partial || w.Kind > Sealed {
 		return nil, s.corruptRecord(bucketRecords, ih, fmt.Errorf("version %d, kind %d", w.Version, w.Kind))
 	}
 	return w, nil

@@ -15,6 +15,7 @@ import (
 type SeedOptions struct {
 	Origin bool
 	Meta   []byte // the caller's, kept in the Record
+	Hidden bool   // Load does not list it: other content is sealed out of it
 }
 
 // Seed serves files where they are, complete as they were hashed, and remembers
@@ -44,7 +45,7 @@ func (s *Store) seed(t *manifest.Torrent, src []manifest.Source, o SeedOptions) 
 		}
 	}
 	w := s.newRow(t, InPlace, "")
-	w.Origin, w.Meta = o.Origin, o.Meta
+	w.Origin, w.Meta, w.Hidden = o.Origin, o.Meta, o.Hidden
 	if old != nil {
 		w.Uploaded = old.Uploaded
 	}
@@ -167,6 +168,9 @@ func sum(t *manifest.Torrent) []byte { s := t.InfoSum(); return s[:] }
 
 // reopenServed opens complete content in its source or final place.
 func (s *Store) reopenServed(ctx context.Context, t *manifest.Torrent, w row) (*Content, error) {
+	if w.Kind == Sealed {
+		return s.reopenSealed(ctx, t, w)
+	}
 	c := s.newContent(t, w)
 	b, err := s.get(bucketStamps, c.ih)
 	if err != nil {
@@ -253,6 +257,12 @@ func (c *Content) CheckSources(ctx context.Context) error {
 	}
 	if e := c.broken.Load(); e != nil {
 		return e
+	}
+	if p, ok := c.place.(*sealed); ok {
+		if err := p.inner.CheckSources(ctx); err != nil {
+			return c.sealedFailed(p, err)
+		}
+		return nil
 	}
 	for i, was := range c.stamps {
 		if err := ctx.Err(); err != nil {

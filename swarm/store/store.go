@@ -112,7 +112,7 @@ func (s *Store) openDB() (err error) {
 		return s.corrupt(err)
 	}
 	err = s.db.Update(func(tx *bolt.Tx) error {
-		for _, b := range [][]byte{bucketRecords, bucketMetainfo, bucketStamps, bucketClean, bucketBlobs} {
+		for _, b := range [][]byte{bucketRecords, bucketMetainfo, bucketStamps, bucketClean, bucketSealed, bucketBlobs} {
 			if _, err := tx.CreateBucketIfNotExists(b); err != nil {
 				return err
 			}
@@ -185,7 +185,7 @@ func (s *Store) dbError(what string, err error) error {
 	return diskError(what, s.dbPath(), err)
 }
 
-// Load lists what the store remembers, in the order of infohashes. A record that
+// Load lists what the store remembers, but for what is Hidden, in the order of infohashes. A record that
 // is damaged is left out and named in the error, beside those that are not.
 func (s *Store) Load() (records []Record, err error) {
 	var damaged []error
@@ -205,7 +205,9 @@ func (s *Store) Load() (records []Record, err error) {
 				damaged = append(damaged, err)
 				return nil
 			}
-			records = append(records, w.record(ih))
+			if !w.Hidden {
+				records = append(records, w.record(ih))
+			}
 			return nil
 		})
 	})
@@ -249,10 +251,16 @@ func (s *Store) Forget(infohash [20]byte) error {
 			return err
 		}
 	}
+	gone := [][]byte{infohash[:]}
+	if w != nil && w.Kind == Sealed {
+		gone = append(gone, w.Inner)
+	}
 	return s.update(func(tx *bolt.Tx) error {
-		for _, b := range [][]byte{bucketRecords, bucketMetainfo, bucketStamps, bucketClean} {
-			if err := tx.Bucket(b).Delete(infohash[:]); err != nil {
-				return err
+		for _, b := range [][]byte{bucketRecords, bucketMetainfo, bucketStamps, bucketClean, bucketSealed} {
+			for _, ih := range gone {
+				if err := tx.Bucket(b).Delete(ih); err != nil {
+					return err
+				}
 			}
 		}
 		return nil
