@@ -105,7 +105,10 @@ func (r *initRequest) run(ctx context.Context, a *console.App, l lister) error {
 			return err
 		}
 	}
-	b := &book{stateDir: stateDir, id: doc.ID(), next: &pending{dir: pendingDir(stateDir, doc.ID()), keys: made}}
+	b := &book{stateDir: stateDir, id: doc.ID(), next: &pending{dir: pendingDir(stateDir, doc.ID()), keys: made, fresh: true}}
+	if err := b.next.write(pendingNew, []byte("nothing was published yet\n")); err != nil {
+		return err
+	}
 	for name, key := range made {
 		if err := b.next.keepKey(name, key); err != nil {
 			return err
