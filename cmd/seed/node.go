@@ -46,7 +46,7 @@ type node interface {
 	Seed(ctx context.Context, infohash string, stay console.Stay, report func(console.Progress)) error
 	// Serve seeds everything that was published and reports what it moves, until
 	// the context ends. A source that changed is a warning.
-	Serve(ctx context.Context, report func(console.Line)) error
+	Serve(ctx context.Context, with console.Peering, report func(console.Line)) error
 	// Repair lets a channel go on that signed two histories, or lost its log: with the root
 	// key it makes what is to stay the base. stay is how many entries of the log here; -1: all
 	// that are signed.

@@ -84,7 +84,8 @@ func (r *running) Repair(ctx context.Context, a *console.App, req repairRequest)
 	if err != nil {
 		return err
 	}
-	return finishEdit(ctx, a, r, b, req.out, func(b *book) error {
+	version, _ := b.versions()
+	err = finishEdit(ctx, a, r, b, req.out, func(b *book) error {
 		if err := b.editRoot(a, signing.RootEdit{Base: map[string]signing.Base{signing.MainWriter: base}}); err != nil {
 			return err
 		}
@@ -93,6 +94,14 @@ func (r *running) Repair(ctx context.Context, a *console.App, req repairRequest)
 		}
 		return nil
 	})
+	if now, _ := b.versions(); err != nil || now == version {
+		return err
+	}
+	p, err := r.publisher(ctx, b.id, req.with, false)
+	if err != nil {
+		return err
+	}
+	return p.Confirm()
 }
 
 // hopeless adds what is left to do where nothing can be decided here.

@@ -30,7 +30,7 @@ the version before and of its own. Followers take it over by themselves.
 With the root key on this machine an edit is signed and in force at once. Else it waits:
 "seed root edit" writes the bytes to sign, "seed root add" takes the signatures in.`,
 	})
-	cmd.AddCommand(rootShow(a), rootEdit(a), rootAdd(a), rootDrop(a))
+	cmd.AddCommand(rootShow(a), rootEdit(a), rootAdd(a), rootDrop(a), rootWitness(a))
 	return cmd
 }
 

@@ -14,6 +14,9 @@ import (
 func (l *Log) Network() signing.Head {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.network.Raw == nil || l.contradicts(l.network) == nil {
+		return signing.Head{}
+	}
 	return l.network
 }
 
@@ -194,6 +197,14 @@ func (l *Log) Confirm() error {
 	}
 	l.unconfirmed = false
 	return nil
+}
+
+// Unconfirmed reports whether the log was missing and the network has not said yet what was
+// published.
+func (l *Log) Unconfirmed() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.unconfirmed
 }
 
 // Size returns the number of entries, signed or not.
