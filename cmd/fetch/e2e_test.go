@@ -36,6 +36,9 @@ func TestEndToEnd(t *testing.T) {
 	t.Run("input", func(t *testing.T) { t.Parallel(); testInput(t, l) })
 	t.Run("channel", func(t *testing.T) { t.Parallel(); testChannel(t, l) })
 	t.Run("dht", func(t *testing.T) { t.Parallel(); testDHT(t, l) })
+	t.Run("two histories", func(t *testing.T) { t.Parallel(); testTwoHistories(t, l) })
+	t.Run("years", func(t *testing.T) { t.Parallel(); testYears(t, l) })
+	t.Run("kill", func(t *testing.T) { t.Parallel(); testKill(t, l) })
 }
 
 // lab is what these tests share.
@@ -152,7 +155,8 @@ func (s *side) start(name string, args ...string) *process {
 
 // takesNode tells the commands that run a node from those that only look.
 func takesNode(args []string) bool {
-	return !slices.Contains([]string{"ls", "status", "explain", "verify", "key", "init", "root", "sign", "writer"}, args[0]) && !slices.Contains(args, "evidence")
+	without := []string{"ls", "status", "explain", "verify", "key", "init", "root", "sign", "writer"}
+	return !slices.Contains(without, args[0]) && !slices.Contains(args, "evidence")
 }
 
 // publish starts `seed publish` and waits until a peer could fetch.
@@ -187,6 +191,13 @@ type line struct {
 	Times, Pieces                                                     int
 	Also                                                              []line
 	To                                                                []struct{ Addr string }
+	Writer, Title, Text, Key, Document                                string
+	RootHash                                                          string `json:"root_hash"`
+	Entries, Version                                                  int64
+	Sources, Asked                                                    int
+	Roots                                                             []struct{ Version int64 }
+	Heads                                                             []struct{ Entries int64 }
+	Taken                                                             []struct{ First, Last, Version int64 } `json:"withdrawn"`
 	Granted                                                           *struct {
 		Times  [4]int
 		Ever   int

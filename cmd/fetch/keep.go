@@ -31,7 +31,27 @@ func (r *running) Serve(ctx context.Context, report func(console.Line)) error {
 			report(console.Warning{Message: fmt.Sprintf("%s is not seeded: %v", rec.Name, err)})
 		}
 	}
+	r.followAll(ctx, report)
 	return r.watch(ctx, report)
+}
+
+// followAll reads all channels that are followed.
+func (r *running) followAll(ctx context.Context, report func(console.Line)) {
+	links, err := r.linksOf(followRequest{})
+	if err != nil {
+		if console.Code(err) != console.Usage {
+			report(console.Warning{Message: err.Error()})
+		}
+		return
+	}
+	for _, l := range links {
+		c, err := r.subscribe(ctx, l, wishes{})
+		if err != nil {
+			report(console.Warning{Message: fmt.Sprintf("channel %s is not followed: %v", l.ID, err)})
+			continue
+		}
+		report(console.Followed{Channel: l.ID.String(), Name: c.info.Name, Link: l.String()})
+	}
 }
 
 // resume puts what the store remembers into the node, and follows its channel, so
@@ -60,7 +80,8 @@ func (r *running) resume(ctx context.Context, rec store.Record) error {
 		if err := withdrawnYet(ctx, f, m); err != nil {
 			return err
 		}
-		spec.Unlisted = f.Private()
+		spec.Unlisted, spec.Infohash = f.Private(), swarm.Infohash(t.InfoHash())
+		addMirrors(&spec, link)
 	}
 	if rec.Kind == store.Finished {
 		c, err := r.store.Reopen(ctx, rec)

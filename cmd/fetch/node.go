@@ -19,6 +19,8 @@ type state interface {
 	// Torrent is what was fetched to an absolute path; store.ErrNotFound when
 	// nothing was.
 	Torrent(ctx context.Context, path string) (*manifest.Torrent, error)
+	// Unfollow ends the following of a channel, which a link, an id or a name names.
+	Unfollow(ctx context.Context, word string) (console.Followed, error)
 	// Explain tells how each piece came of something that the running node has. A
 	// fault with code NotFound when there is no such thing, or no node.
 	Explain(ctx context.Context, w wanted) (console.Explained, []console.Piece, error)
@@ -46,6 +48,12 @@ type node interface {
 	// Serve seeds everything that was fetched and goes on with what is not
 	// complete, until the context ends.
 	Serve(ctx context.Context, report func(console.Line)) error
+	// Follow reports what channels say, and runs a hook for it, until the context ends;
+	// with Once it returns when all that is known was reported.
+	Follow(ctx context.Context, r followRequest, report func(console.Line)) error
+	// Show answers feed readers until stop is called, or the context ends. url is empty
+	// when that is not wanted.
+	Show(ctx context.Context, r faceRequest) (url string, stop func() error, err error)
 	// Offers reports what is on offer on the local network, each once, until the
 	// context ends; that is no error.
 	Offers(ctx context.Context, report func(console.Offer)) error

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"handful/swarm/mirror"
 	"handful/swarm/policy"
 )
 
@@ -253,6 +254,13 @@ func checkTracker(s string) error {
 	return nil
 }
 
+func checkWeb(s string) error {
+	if _, err := mirror.ParseBase(s); err != nil {
+		return fmt.Errorf("%q is no web seed: an http or https URL is, without user, query and fragment", s)
+	}
+	return nil
+}
+
 func checkText(s string) error {
 	if s == "" || len(s) > 256 || strings.ContainsFunc(s, unsafeRune) {
 		return fmt.Errorf("%q must be 1 to 256 bytes of printable text", s)
@@ -261,3 +269,47 @@ func checkText(s string) error {
 }
 
 func anyText(string) error { return nil }
+
+// SizeFlag is the value of a flag for a number of bytes: 500K, 5M, 1G (= 1024).
+func SizeFlag(n *int64) pflag.Value { return sizeFlag{n} }
+
+type sizeFlag struct{ n *int64 }
+
+func (v sizeFlag) Set(s string) (err error) {
+	*v.n, err = parseSize(s)
+	return err
+}
+
+func (v sizeFlag) String() string { return sizeString(*v.n) }
+func (v sizeFlag) Type() string   { return "SIZE" }
+
+// SinceFlag is the value of a flag for a moment of the past: a span that ended now, such as
+// 24h or 7d, a day, or a time in RFC 3339.
+func SinceFlag(at *time.Time, now func() time.Time) pflag.Value { return &sinceFlag{at: at, now: now} }
+
+type sinceFlag struct {
+	at  *time.Time
+	now func() time.Time
+	s   string
+}
+
+func (v *sinceFlag) Set(s string) error {
+	v.s = s
+	if d, err := parseSpan(s); err == nil {
+		*v.at = v.now().Add(-d)
+		return nil
+	}
+	if at, err := time.ParseInLocation(time.DateOnly, s, v.now().Location()); err == nil {
+		*v.at = at
+		return nil
+	}
+	at, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		return fmt.Errorf("%q is neither a span such as 24h or 7d, nor a day such as 2026-01-02, nor a time such as 2026-01-02T15:04:05Z", s)
+	}
+	*v.at = at
+	return nil
+}
+
+func (v *sinceFlag) String() string { return v.s }
+func (v *sinceFlag) Type() string   { return "TIME" }

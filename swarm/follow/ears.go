@@ -26,20 +26,6 @@ func (h held) Page(writer string, first, count, size int64) (signing.Page, bool)
 
 func (h held) Range(writer string, size int64) ([][32]byte, bool) { return h.t.Range(writer, size) }
 
-// Holds says what is kept of a writer.
-func (h held) Holds(writer string) (channel.Holding, bool) {
-	head := h.t.Head(writer)
-	if head.Raw == nil {
-		return channel.Holding{}, false
-	}
-	first, _ := h.t.Held(writer)
-	return channel.Holding{First: first, Size: head.Size, Time: head.Time.Unix()}, true
-}
-
-func (h held) UpdateWithin(writer string, size int64, limit int) (signing.Update, bool) {
-	return h.t.UpdateWithin(writer, size, limit)
-}
-
 // ears hears what peers say.
 type ears struct{ f *Follower }
 
@@ -50,6 +36,11 @@ func (e ears) Joined(p channel.Peer, addr netip.AddrPort) {
 	if addr.IsValid() {
 		name = addr.String()
 	}
+	f.join(p, name)
+}
+
+// join enters a peer who is called name as a source, and asks it for what is missing.
+func (f *Follower) join(p channel.Peer, name string) {
 	f.change(func() {
 		f.peers[p] = name
 		f.met++
@@ -230,10 +221,28 @@ func (f *Follower) after(p channel.Peer, writer string, u signing.Update, acc si
 	}
 	f.ask(p, writer, acc.Needs)
 	if acc.Changed {
-		f.wire.Push(writer, u, p)
+		f.pass(p, writer, u)
 		f.offer()
 	}
 	f.act()
+}
+
+// pass passes on what was accepted: to a few, who tell the others, and after a document has
+// changed what counts to all.
+func (f *Follower) pass(from channel.Peer, writer string, u signing.Update) {
+	f.mu.Lock()
+	loud := f.loud[writer]
+	delete(f.loud, writer)
+	f.mu.Unlock()
+	if !loud {
+		f.wire.Push(writer, u, from)
+		return
+	}
+	f.each(nobody, func(p channel.Peer) {
+		if p != from {
+			f.wire.SendUpdate(p, writer, u)
+		}
+	})
 }
 
 // agree notes that a source shows what is believed. The caller holds mu.
@@ -277,7 +286,7 @@ func (f *Follower) ask(p channel.Peer, writer string, n signing.Need) {
 	case n.Range && p != nobody:
 		f.wire.AskRange(p, writer, n.Size)
 	case n.Update && p != nobody:
-		f.wire.Missing(writer)
+		f.wire.Missing(p, writer)
 	case n.Range, n.Update:
 		f.each(nobody, func(q channel.Peer) { f.wire.AskUpdate(q, writer, f.trust.Size(writer)) })
 	}

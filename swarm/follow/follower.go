@@ -37,6 +37,7 @@ type Config struct {
 	// Private keeps the channel out of the DHT before its root document is known, which
 	// then decides.
 	Private bool
+	Mirrors []string // base URLs of mirrors of the channel (package mirror)
 	Logger  *slog.Logger
 	Now     func() time.Time // nil: time.Now
 }
@@ -45,7 +46,12 @@ type Config struct {
 type wire interface {
 	AskUpdate(p channel.Peer, writer string, size int64)
 	AskUpdateWithin(p channel.Peer, writer string, size, limit int64)
-	Missing(writer string)
+	// Missing asks somebody for what a peer has told of and is not held.
+	Missing(p channel.Peer, writer string)
+	Forget(writer string)
+	// Holders returns who says that an entry can be asked of it.
+	Holders(writer string, index int64) []channel.Peer
+	AskPages(p channel.Peer, writer string, first, most, size int64)
 	AskRoot(p channel.Peer, version int64)
 	AskTargets(p channel.Peer, hash [32]byte)
 	AskPage(p channel.Peer, writer string, first, size int64)
@@ -56,6 +62,11 @@ type wire interface {
 	Unlist()
 }
 
+// spoken is the wire of a channel's swarm.
+type spoken struct{ *channel.Channel }
+
+func (s spoken) Missing(_ channel.Peer, writer string) { s.Channel.Missing(writer) }
+
 // Follower follows one channel on a running node: it collects what peers say,
 // lets Trust decide, and passes on what was believed. All methods are safe for
 // concurrent use.
@@ -64,8 +75,10 @@ type Follower struct {
 	trust    *Trust
 	wire     wire
 	channel  *channel.Channel
-	ready    chan struct{} // closed when wire is set
-	rooted   chan struct{} // closed, by rootOnce, when the first root document came
+	mirrors  *mirrored
+	living   context.Context // ends with Close
+	ready    chan struct{}   // closed when wire is set
+	rooted   chan struct{}   // closed, by rootOnce, when the first root document came
 	rootOnce sync.Once
 	stop     context.CancelFunc
 	working  sync.WaitGroup
@@ -85,6 +98,7 @@ type Follower struct {
 	wanted   map[place]bool                  // what to ask pages for
 	proofs   map[place]*signing.Proof        // what to make proofs of; nil: not yet made
 	windows  map[string]*window              // of writers that are read; nil: none
+	loud     map[string]bool                 // writers whose next head is told to all peers
 	acted    standing                        // what of the state has been acted on
 	turn     int                             // the writer that is asked for next, of many
 	refused  error                           // the last thing that trust refused
@@ -123,8 +137,13 @@ func Open(cfg Config) (*Follower, error) {
 		stop()
 		return nil, err
 	}
-	f.wire = f.channel
+	f.mirrors = &mirrored{wire: spoken{f.channel}, f: f}
+	f.wire = f.mirrors
+	f.living = ctx
 	close(f.ready)
+	if err := f.AddMirrors(cfg.Mirrors...); err != nil {
+		cfg.Logger.Warn("a mirror is left out", "channel", cfg.ID, "err", err)
+	}
 	f.working.Go(func() { f.askAgainAndAgain(ctx) })
 	if d := cfg.Node.DHT(); d != nil {
 		f.working.Go(func() { f.watchItems(ctx, d) })
@@ -154,6 +173,7 @@ func newFollower(cfg Config, trust *Trust) *Follower {
 		early:    make(map[conversation]signing.Fork),
 		pages:    make(map[place][]byte),
 		wanted:   make(map[place]bool),
+		loud:     make(map[string]bool),
 		proofs:   make(map[place]*signing.Proof),
 	}
 	f.acted = f.standing() // who joins is asked for what is missing
@@ -185,6 +205,10 @@ func (f *Follower) Addrs() []netip.AddrPort { return f.channel.Addrs() }
 
 // AddPeers enters addresses to connect to.
 func (f *Follower) AddPeers(addrs ...netip.AddrPort) { f.channel.AddPeers(addrs...) }
+
+// AddMirrors enters base URLs of mirrors of the channel; at most 8 are used. The error names
+// those that can be none.
+func (f *Follower) AddMirrors(bases ...string) error { return f.mirrors.add(f.living, bases) }
 
 // Peers returns how many peers of the channel are connected.
 func (f *Follower) Peers() int {

@@ -98,11 +98,10 @@ func (b *Inbox) Channel() signing.ID { return b.cfg.Channel }
 func (b *Inbox) Run(ctx context.Context, f *Follower) error {
 	position := b.archive.Position()
 	return f.Read(ctx, func(writer string, size int64) int64 {
-		next := max(position[writer], f.Trust().Next(writer))
-		if next == 0 {
-			next = size - int64(b.cfg.First)
+		if next := cmp.Or(f.Trust().Next(writer), position[writer]); next > 0 {
+			return next
 		}
-		return next
+		return size - int64(b.cfg.First)
 	}, b.take)
 }
 

@@ -26,9 +26,7 @@ func (f *Follower) Older(ctx context.Context, writer string, first, last int64) 
 	var asked time.Time
 	upto := last // what was asked for begins there
 	for {
-		f.mu.Lock()
-		news := f.news
-		f.mu.Unlock()
+		news := f.Changed()
 		missing := f.older(writer, first, out)
 		if missing < 0 {
 			return out, nil
@@ -75,13 +73,13 @@ func (f *Follower) older(writer string, first int64, out []Told) int64 {
 
 // askOlder asks two peers for a run of entries: the answer of one may not come.
 func (f *Follower) askOlder(writer string, from, last int64) {
-	peers := f.channel.Holders(writer, from)
+	peers := f.wire.Holders(writer, from)
 	if len(peers) == 0 {
 		peers = f.channel.Peers()
 	}
 	size := f.trust.Size(writer)
 	for _, p := range peers[:min(len(peers), 2)] {
-		f.channel.AskPages(p, writer, from, last-from, size)
+		f.wire.AskPages(p, writer, from, last-from, size)
 	}
 }
 
@@ -102,9 +100,7 @@ func (f *Follower) Caught(ctx context.Context) error {
 	defer listen.Stop()
 	listened := false
 	for {
-		f.mu.Lock()
-		news := f.news
-		f.mu.Unlock()
+		news := f.Changed()
 		if f.caught(listened) {
 			return nil
 		}

@@ -36,7 +36,7 @@ type window struct {
 	upto  int64                 // entries before it were asked for
 	moved time.Time             // when something was asked for or came
 	tried map[channel.Peer]bool // since something came
-	lent  bool                  // what was told last is of the history that is believed
+	gone  int64                 // version of the document that took entries back last
 }
 
 // Read hands on all entries of all writers, of each in order, until ctx ends or take fails,
@@ -44,7 +44,8 @@ type window struct {
 // called once for each. What is not held is asked of peers in pages, of those that hold it
 // and of the writers' own nodes last. take gets what is there at the time; when it has
 // returned nil the entries count as handed on, also over a restart (Trust.Next), and are not
-// kept any more. One Read at a time.
+// kept any more. When a document takes entries back, it goes on from there with those that
+// stand in their place. One Read at a time.
 func (f *Follower) Read(ctx context.Context, from func(writer string, size int64) int64, take func([]Told) error) error {
 	f.mu.Lock()
 	if f.windows != nil {
@@ -63,9 +64,7 @@ func (f *Follower) Read(ctx context.Context, from func(writer string, size int64
 	again := time.NewTicker(pageTime)
 	defer again.Stop()
 	for {
-		f.mu.Lock()
-		news := f.news
-		f.mu.Unlock()
+		news := f.Changed()
 		told := f.collectTold(from)
 		if len(told) > 0 {
 			if err := take(told); err != nil {
@@ -106,11 +105,14 @@ func (f *Follower) collectTold(from func(string, int64) int64) (told []Told) {
 			f.mu.Unlock()
 			next := min(max(from(w, head.Size), 0), head.Size) // it may ask this follower
 			f.mu.Lock()
-			win = &window{next: next, raw: make(map[int64][]byte), tried: make(map[channel.Peer]bool)}
+			win = &window{next: next, raw: make(map[int64][]byte), tried: make(map[channel.Peer]bool), gone: lastVersion(f.trust.Withdrawn(w))}
 			f.windows[w] = win
 		}
+		if gone := lastVersion(f.trust.Withdrawn(w)); gone != win.gone {
+			// Other entries have taken the place of some.
+			*win = window{next: min(win.next, f.trust.Next(w)), raw: make(map[int64][]byte), tried: make(map[channel.Peer]bool), gone: gone}
+		}
 		win.verified(head)
-		win.lent = true
 		for i := win.next; i < min(head.Size, win.next+batch); i++ {
 			raw := win.raw[i]
 			if i >= first && i < first+int64(len(held)) {
@@ -137,23 +139,13 @@ func (w *window) verified(h signing.Head) {
 	}
 }
 
-// back goes back to where a history was withdrawn: what comes next are other entries.
-func (w *window) back(next int64) {
-	w.next = min(w.next, next)
-	w.upto, w.size, w.heads, w.lent = w.next, 0, nil, false
-	clear(w.raw)
-	clear(w.tried)
-}
-
 // handedOn notes that entries were taken.
 func (f *Follower) handedOn(told []Told) error {
-	next := make(map[string]int64)
+	next, gone := make(map[string]int64), make(map[string]int64)
 	f.change(func() {
 		for _, t := range told {
 			w := f.windows[t.Writer]
-			if !w.lent {
-				continue // withdrawn meanwhile
-			}
+			gone[t.Writer] = w.gone
 			w.next = t.Index + 1
 			w.size -= len(w.raw[t.Index])
 			delete(w.raw, t.Index)
@@ -162,7 +154,9 @@ func (f *Follower) handedOn(told []Told) error {
 	})
 	return f.trust.Do(func(s *signing.Trusted) error {
 		for w, n := range next {
-			s.HandedOn(w, n)
+			if lastVersion(s.Withdrawn(w)) == gone[w] { // else others stand there by now
+				s.HandedOn(w, n)
+			}
 		}
 		return nil
 	})
@@ -193,7 +187,7 @@ func (f *Follower) askMissing() {
 			f.mu.Lock()
 			win.upto, win.moved, win.tried[p] = upto, now, true
 			f.mu.Unlock()
-			f.channel.AskPages(p, w, next, upto-next, head.Size)
+			f.wire.AskPages(p, w, next, upto-next, head.Size)
 		}
 	}
 }
@@ -201,7 +195,7 @@ func (f *Follower) askMissing() {
 // whomToAsk returns a peer that has an entry, or may have it. Who was asked and gave nothing
 // is asked again when nobody else is left.
 func (f *Follower) whomToAsk(writer string, index int64) (channel.Peer, bool) {
-	peers := f.channel.Holders(writer, index)
+	peers := f.wire.Holders(writer, index)
 	if len(peers) == 0 {
 		peers = f.channel.Peers()
 	}

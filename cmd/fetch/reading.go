@@ -1,0 +1,344 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"sync"
+	"time"
+
+	"handful/manifest"
+	"handful/signing"
+	"handful/swarm/console"
+	"handful/swarm/feed"
+	"handful/swarm/follow"
+)
+
+const (
+	// shownReader is the cursor of what was printed.
+	shownReader = "shown"
+	readBatch   = 64 // entries
+	// A hook that fails is run again after so long, twice as long each time.
+	hookRetry, maxHookRetry = time.Second, 5 * time.Minute
+	// oldPatience is how long peers are asked for what was said before.
+	oldPatience = 20 * time.Second
+)
+
+// Follow prints what channels say until ctx ends, or, with Once, until all was printed.
+func (r *running) Follow(ctx context.Context, req followRequest, report func(console.Line)) error {
+	links, err := r.linksOf(req)
+	if err != nil {
+		return err
+	}
+	channels := make([]*followed, len(links))
+	for i, l := range links {
+		if channels[i], err = r.subscribe(ctx, l, req.wishes); err != nil {
+			return err
+		}
+		report(console.Followed{Channel: l.ID.String(), Name: channels[i].info.Name, Link: l.String()})
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var wg sync.WaitGroup
+	errs := make([]error, len(channels))
+	for i, c := range channels {
+		wg.Go(func() {
+			if errs[i] = r.readChannel(ctx, c, req, report); errs[i] != nil && !req.Once {
+				cancel(errs[i]) // one that cannot be kept any more ends all: it must not go unseen
+			}
+		})
+	}
+	wg.Wait()
+	return cmp.Or(context.Cause(ctx), errors.Join(errs...))
+}
+
+// linksOf returns what is to be followed.
+func (r *running) linksOf(req followRequest) ([]signing.Link, error) {
+	if len(req.Links) > 0 {
+		return req.Links, nil
+	}
+	ids, all, err := subscriptions(r.dir)
+	if err != nil {
+		return nil, err
+	}
+	if len(ids) == 0 {
+		return nil, &console.Fault{Code: console.Usage, Message: "no channel is followed yet", Hint: "give the link of one"}
+	}
+	var links []signing.Link
+	for _, id := range ids {
+		l, err := signing.ParseLink(all[id].Link)
+		if err != nil || l.ID != id {
+			l = signing.Link{ID: id, Index: -1}
+		}
+		links = append(links, l)
+	}
+	return links, nil
+}
+
+// readChannel runs the readers of a channel: one that prints, and the hook.
+func (r *running) readChannel(ctx context.Context, c *followed, req followRequest, report func(console.Line)) error {
+	var caught error
+	settled := make(chan struct{})
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		defer close(settled)
+		caught = r.catchUp(ctx, c, req)
+	})
+	var printed, hooked error
+	run := func(out *error, rd *reader) {
+		wg.Go(func() {
+			if *out = rd.run(ctx, settled); *out != nil {
+				cancel(*out)
+			}
+		})
+	}
+	print := &reader{r: r, c: c, req: req, name: shownReader, again: req.Last >= 0 || !req.Since.IsZero()}
+	print.handle = func(_ context.Context, e feed.Entry) error {
+		report(console.Told{Entry: e, Name: c.info.Name, Width: req.Width})
+		return nil
+	}
+	run(&printed, print)
+	if req.Hook != nil {
+		hook := &reader{r: r, c: c, req: req, name: req.Reader}
+		hook.handle = func(ctx context.Context, e feed.Entry) error { return r.runHook(ctx, req, e) }
+		run(&hooked, hook)
+	}
+	wg.Wait()
+	return cmp.Or(hooked, printed, caught)
+}
+
+// catchUp waits until all that is known was taken.
+func (r *running) catchUp(ctx context.Context, c *followed, req followRequest) error {
+	if req.Once && req.Timeout > 0 {
+		late := &console.Fault{
+			Code: console.NotFound,
+			Hint: "name a peer with --peer HOST:PORT, check that the publisher runs, or wait longer with --timeout",
+			Err:  fmt.Errorf("channel %s: nobody told its newest for %s: %w", c.inbox.Channel(), console.Span(req.Timeout), console.ErrNoProgress),
+		}
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, req.Timeout, late)
+		defer cancel()
+	}
+	return c.follower.Caught(ctx)
+}
+
+// runHook runs the hook for an entry until it succeeds.
+func (r *running) runHook(ctx context.Context, req followRequest, e feed.Entry) error {
+	for wait := hookRetry; ; wait = min(2*wait, maxHookRetry) {
+		_, err := req.Hook.Run(ctx, e)
+		if err == nil || ctx.Err() != nil {
+			return cmp.Or(context.Cause(ctx), err)
+		}
+		fault := &console.Fault{Code: console.RolledBack, Hint: "it gets the same entry again: mend it, or leave it out", Err: err}
+		if failed, ok := errors.AsType[*feed.HookError](err); ok && len(failed.Output) > 0 {
+			fault.Message = "it wrote: " + feed.Sanitize(string(failed.Output[max(0, len(failed.Output)-400):]), feed.Layout{OneLine: true})
+		}
+		if req.Once {
+			return fault
+		}
+		r.app.Out().Print(console.Warning{Message: fault.Error(), Hint: "again in " + console.Span(wait)})
+		t := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			t.Stop()
+			return context.Cause(ctx)
+		case <-t.C:
+		}
+	}
+}
+
+// reader hands the entries of a channel on, in order, and remembers how far it is.
+type reader struct {
+	r      *running
+	c      *followed
+	req    followRequest
+	name   string // of its cursor
+	again  bool   // what --last and --since name is handed on again
+	handle func(context.Context, feed.Entry) error
+}
+
+// run goes on until ctx ends; with Once, until everything that was there when settled was
+// closed is handed on.
+func (rd *reader) run(ctx context.Context, settled <-chan struct{}) error {
+	inbox := rd.c.inbox
+	news, cancel := inbox.Subscribe()
+	defer cancel()
+	at, err := rd.begin(ctx, settled)
+	if err != nil {
+		return err
+	}
+	var once <-chan struct{}
+	if rd.req.Once {
+		once = settled
+	}
+	for {
+		entries, err := inbox.Since(at, readBatch)
+		if err != nil {
+			return err
+		}
+		if len(entries) > 0 {
+			if at, err = rd.take(ctx, at, entries); err != nil {
+				return err
+			}
+			continue
+		}
+		if once == nil && rd.req.Once {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-rd.c.ended:
+			return rd.c.err
+		case <-news:
+		case <-once:
+			once = nil // and look once more
+		}
+	}
+}
+
+// take hands entries on, and remembers each batch.
+func (rd *reader) take(ctx context.Context, at feed.Cursor, entries []feed.Entry) (feed.Cursor, error) {
+	next := at
+	var failed error
+	for _, e := range entries {
+		if rd.wanted(e) {
+			if failed = cmp.Or(rd.handle(ctx, e), context.Cause(ctx)); failed != nil {
+				break // whoever is told may be gone, and is told again
+			}
+			if rd.name != shownReader { // a program may take long for each
+				if err := rd.c.inbox.SetCursor(rd.name, next.With(e)); err != nil {
+					return next, err
+				}
+			}
+		}
+		next = next.With(e)
+	}
+	if len(entries) > 0 && next.String() != at.String() {
+		if err := rd.c.inbox.SetCursor(rd.name, next); err != nil {
+			return next, cmp.Or(failed, err)
+		}
+	}
+	return next, failed
+}
+
+func (rd *reader) wanted(e feed.Entry) bool {
+	tags := rd.req.Tags
+	return len(tags) == 0 || slices.ContainsFunc(e.Post.Tags, func(tag string) bool { return slices.Contains(tags, tag) })
+}
+
+// begin returns where to begin. What was said before the archive begins is handed on here.
+func (rd *reader) begin(ctx context.Context, settled <-chan struct{}) (feed.Cursor, error) {
+	inbox := rd.c.inbox
+	at, known, err := inbox.Cursor(rd.name)
+	if err != nil || known && !rd.again {
+		return at, err
+	}
+	if len(inbox.Position()) == 0 { // a stranger: what is the newest is not known yet
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-rd.c.ended:
+			return nil, rd.c.err
+		case <-settled:
+		}
+	}
+	last, since := rd.req.Last, rd.req.Since
+	if last < 0 && since.IsZero() && rd.name == shownReader {
+		last = follow.FirstEntries // a hook gets what is said from now on
+	}
+	from, err := inbox.Before(last, since)
+	if err != nil {
+		return nil, err
+	}
+	if known { // what was missed must not be lost behind what was asked for
+		for w, n := range at {
+			from[w] = min(from[w], n)
+		}
+	}
+	if err := inbox.SetCursor(rd.name, from); err != nil {
+		return nil, err
+	}
+	if rd.name != shownReader {
+		return from, nil
+	}
+	return from, rd.older(ctx, last, since)
+}
+
+// older hands on what was asked for and is not in the archive: peers may have it.
+func (rd *reader) older(ctx context.Context, last int, since time.Time) error {
+	kept, err := rd.c.inbox.Newest(math.MaxInt32)
+	if err != nil {
+		return err
+	}
+	missing := last - len(kept)
+	lowest := make(map[string]int64)
+	for _, e := range kept {
+		if n, ok := lowest[e.Writer]; !ok || e.Index < n {
+			lowest[e.Writer] = e.Index
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, oldPatience)
+	defer cancel()
+	var all []feed.Entry
+	for _, w := range slices.Sorted(maps.Keys(lowest)) {
+		got, err := rd.before(ctx, w, lowest[w], missing, since)
+		if err != nil {
+			rd.r.app.Out().Print(console.Warning{Message: "what was said before is not shown: " + err.Error()})
+			return nil
+		}
+		all = append(all, got...)
+	}
+	slices.SortStableFunc(all, func(a, b feed.Entry) int { return a.Said().Compare(b.Said()) })
+	if since.IsZero() {
+		all = all[max(0, len(all)-max(missing, 0)):]
+	}
+	for _, e := range all {
+		if rd.wanted(e) {
+			if err := rd.handle(ctx, e); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// before gets entries of a writer that come before an index: the last missing ones, or all
+// since a time, whichever are more.
+func (rd *reader) before(ctx context.Context, writer string, end int64, missing int, since time.Time) (out []feed.Entry, err error) {
+	const run = 256
+	for first := end; first > 0 && end-first < follow.MaxOlder; {
+		enough := len(out) >= missing
+		if enough && (since.IsZero() || len(out) > 0 && out[0].Said().Before(since)) {
+			break
+		}
+		next := max(0, first-run)
+		told, err := rd.c.follower.Older(ctx, writer, next, first)
+		if err != nil {
+			return nil, err
+		}
+		var part []feed.Entry
+		for _, t := range told {
+			said, err := manifest.ParseEntry(t.Raw)
+			if err != nil {
+				continue
+			}
+			if e, ok := feed.EntryOf(rd.c.inbox.Channel(), writer, t.Index, t.State.String(), said); ok {
+				part = append(part, e)
+			}
+		}
+		out, first = append(part, out...), next
+	}
+	old := slices.IndexFunc(out, func(e feed.Entry) bool { return !since.IsZero() && !e.Said().Before(since) })
+	keep := max(0, len(out)-max(missing, 0))
+	if old >= 0 {
+		keep = min(keep, old)
+	}
+	return out[keep:], nil
+}

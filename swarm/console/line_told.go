@@ -1,0 +1,100 @@
+package console
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"time"
+
+	"handful/swarm/feed"
+)
+
+// Told is an entry of a channel that is followed. Its JSON is feed.Entry.Line.
+type Told struct {
+	feed.Entry
+	Name  string // of the channel, as this node calls it; not in JSON
+	Width int    // columns to wrap texts at; 0: none. Not in JSON
+}
+
+// Feeds says where the posts that this node follows can be read over HTTP.
+type Feeds struct {
+	URL string `json:"url"` // http://HOST:PORT/feeds.opml
+}
+
+// Followed is a channel that this node follows.
+type Followed struct {
+	Channel string `json:"channel"` // 40 characters
+	Name    string `json:"name"`
+	Link    string `json:"link"`
+	Dropped bool   `json:"dropped,omitempty"` // it is followed no more
+}
+
+func (Told) Type() string     { return "entry" }
+func (Feeds) Type() string    { return "feeds" }
+func (Followed) Type() string { return "followed" }
+
+// MarshalJSON returns the entry's line without its type, which Encode adds.
+func (l Told) MarshalJSON() ([]byte, error) {
+	b, _ := bytes.CutPrefix(l.Line(), []byte(`{"type":"entry",`))
+	return append([]byte("{"), b...), nil
+}
+
+// Show gives each entry a line with where it comes from, and its texts below, further to
+// the right: no text can pass for such a line.
+func (l Told) Show(now time.Time) (string, string) {
+	const indent = "    "
+	width := max(l.Width-len(indent), 0)
+	one := feed.Layout{OneLine: true, Width: width}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s · %s/%d · %s", Clean(l.Name), Clean(l.Writer), l.Index, l.Said().In(now.Location()).Format("2006-01-02 15:04:05"))
+	if l.State != "" && l.State != "fresh" {
+		b.WriteString(" · " + Clean(l.State))
+	}
+	line := func(s string) {
+		if s != "" {
+			b.WriteString("\n" + indent + s)
+		}
+	}
+	p := l.Post
+	if l.Withdrawn() {
+		line(fmt.Sprintf("withdraws %s/%d", Clean(l.Writer), l.Withdraws))
+	}
+	if p.ReplyTo != "" {
+		line("answers " + feed.Sanitize(p.ReplyTo, one))
+	}
+	line(feed.Sanitize(p.Title, one))
+	if p.Author != "" {
+		line("by " + feed.Sanitize(p.Author, one))
+	}
+	line(feed.Sanitize(p.Body, feed.Layout{Indent: indent, Width: l.Width}))
+	line(feed.Sanitize(p.Link, one))
+	for _, a := range p.Attachments[:min(len(p.Attachments), maxAttachments)] {
+		s := feed.Sanitize(a.URL, one)
+		if a.Name != "" {
+			s += "  " + feed.Sanitize(a.Name, one)
+		}
+		if a.Size > 0 {
+			s += ", " + Bytes(a.Size)
+		}
+		line(s)
+	}
+	if len(p.Tags) > 0 {
+		line("tags " + feed.Sanitize(strings.Join(p.Tags, ", "), one))
+	}
+	return b.String(), ""
+}
+
+// maxAttachments is how many of an entry are shown.
+const maxAttachments = 16
+
+func (l Feeds) Show(time.Time) (string, string) {
+	return "", "feeds      " + Clean(l.URL)
+}
+
+func (l Followed) Show(time.Time) (string, string) {
+	what := "following  "
+	if l.Dropped {
+		what = "dropped    "
+	}
+	return "", what + Clean(l.Name) + " · " + Clean(l.Channel)
+}
