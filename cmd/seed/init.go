@@ -75,6 +75,7 @@ Exit status: 0, 1, 2, 10 (no such key file), 11, 14.`,
 }
 
 func (r *initRequest) run(ctx context.Context, a *console.App, l lister) error {
+	defer l.Exclusive()()
 	stateDir, err := a.StateDir()
 	if err != nil {
 		return err

@@ -198,6 +198,7 @@ func importKey(ctx context.Context, a *console.App, channel string, text []byte)
 		return console.Usagef("keep it where it is, and sign with `seed sign --key`", "only Ed25519 keys are kept here")
 	}
 	return console.WithState(ctx, a, openOffline, func(ctx context.Context, l lister) error {
+		defer l.Exclusive()()
 		stateDir, err := a.StateDir()
 		if err != nil {
 			return err

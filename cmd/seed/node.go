@@ -18,6 +18,9 @@ type lister interface {
 	// Granted is to whom the pieces of an item were granted since the node started;
 	// nothing while none runs.
 	Granted(infohash string) []console.Granted
+	// Exclusive waits until no other command edits the documents of channels, and keeps them
+	// waiting until done is called.
+	Exclusive() (done func())
 	// Reload goes over to the newer documents of a channel. It reports whether followers
 	// are told of them: not while no node runs.
 	Reload(ctx context.Context, id signing.ID) (told bool, err error)

@@ -32,6 +32,7 @@ type running struct {
 	publishers map[signing.ID]*publish.Publisher
 	items      map[string]*swarm.Item // by infohash, hex
 	publishing sync.Mutex             // one at a time: two of the same must not race
+	editing    sync.Mutex             // of documents: one command at a time
 	opening    sync.Mutex             // of publishers: one at a time, for the same reason
 }
 
@@ -271,8 +272,7 @@ func (r *running) publisher(ctx context.Context, id signing.ID, with console.Pee
 // on another machine of the same owner.
 func (r *running) newer(id signing.ID, raw []byte) {
 	log := r.app.Log()
-	r.publishing.Lock()
-	defer r.publishing.Unlock()
+	defer r.Exclusive()()
 	b, err := openBookOf(r.dir, id)
 	if err == nil {
 		err = b.needKeys()
@@ -291,6 +291,12 @@ func (r *running) newer(id signing.ID, raw []byte) {
 		return
 	}
 	log.Warn("a newer root document of the channel was made elsewhere and is in force", "channel", id, "version", b.keys.Newest().Version())
+}
+
+// Exclusive lets one command at a time edit documents.
+func (r *running) Exclusive() func() {
+	r.editing.Lock()
+	return r.editing.Unlock
 }
 
 // Reload goes over to the newer documents of a channel: followers are told at once.

@@ -52,8 +52,7 @@ Exit status: 0, 1, 2, 10 (no such channel), 11, 14.`,
 
 // Repair lets a channel go on.
 func (r *running) Repair(ctx context.Context, a *console.App, req repairRequest) error {
-	r.publishing.Lock()
-	defer r.publishing.Unlock()
+	defer r.Exclusive()()
 	b, err := openBook(r.dir, req.channel)
 	if err != nil {
 		return err

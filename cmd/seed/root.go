@@ -288,6 +288,7 @@ Exit status: 0, 1, 10, 11, 12 (no key of the document made the signature), 14.`,
 	cmd.Flags().BoolVar(&fresh, "new", false, "nobody has published in the channel yet")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return console.WithState(cmd.Context(), a, openOffline, func(ctx context.Context, l lister) error {
+			defer l.Exclusive()()
 			stateDir, err := a.StateDir()
 			if err != nil {
 				return err
@@ -399,6 +400,10 @@ func (b *book) takeRoot(a *console.App, raw []byte) error {
 		return nil // it is here already
 	case before != nil && doc.Version() != before.Version()+1:
 		return fmt.Errorf("root document of version %d: %w: version %d is needed first", doc.Version(), signing.ErrGap, before.Version()+1)
+	}
+	if own, old := doc.Lacking(b.root()); own+old > 0 && b.next.root != nil {
+		return &console.Fault{Code: console.Failed, Message: fmt.Sprintf("version %d of the root document lacks signatures, and another proposal waits here", doc.Version()),
+			Hint: "hand over the signatures, or drop what waits with `seed root drop`"}
 	}
 	explainRoot(a, b.id, doc, b.root())
 	if a.Common.DryRun {
