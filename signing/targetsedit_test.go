@@ -99,3 +99,51 @@ func TestTargetsCeremony(t *testing.T) {
 		t.Errorf("an older one is explained as:\n%s", text)
 	}
 }
+
+func FuzzStampEntry(f *testing.F) {
+	f.Add([]byte("d1:ti5e1:x2:Hi1:y4:poste"), int64(2), int64(3))
+	f.Add([]byte("d1:^d1:ai7e1:gi1e1:pi1e1:zi0ee1:ti5e1:y4:poste"), int64(0), int64(0))
+	f.Fuzz(func(t *testing.T, entry []byte, root, grant int64) {
+		root, grant = max(0, root%maxExact), max(0, grant%maxExact)
+		out, err := StampEntry(entry, root, grant)
+		if err != nil {
+			return
+		}
+		again, err := StampEntry(out, root, grant)
+		if err != nil || !bytes.Equal(again, out) {
+			t.Fatalf("%q was stamped as %q, and that as %q: %v", entry, out, again, err)
+		}
+		if _, err := readPointers(out); err != nil {
+			return // not an entry before, not one now
+		}
+		if r, g := ReadStamp(out); r != root || g != grant {
+			t.Fatalf("%q says %d and %d, not %d and %d", out, r, g, root, grant)
+		}
+	})
+}
+
+func FuzzTargetsPayload(f *testing.F) {
+	doc, err := NewTargets(TargetsParams{Expires: time.Date(2028, 1, 1, 0, 0, 0, 0, time.UTC), Writers: []WriterParams{
+		{Name: "alice", Role: RoleParams{Keys: []crypto.PublicKey{ed25519.NewKeyFromSeed(make([]byte, 32)).Public()}}, Paths: []string{"docs/*"}},
+	}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(doc.Payload())
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		d, err := ParseTargetsPayload(payload)
+		if err != nil {
+			return
+		}
+		if !bytes.Equal(d.Payload(), payload) {
+			t.Fatalf("%q prints as %q", payload, d.Payload())
+		}
+		if len(d.Explain(nil)) == 0 {
+			t.Fatal("nothing is explained")
+		}
+		next, err := NewTargets(TargetsParams{Expires: d.Expires(), Writers: d.Params(), Before: d})
+		if err == nil && len(next.Writers()) != len(d.Writers()) {
+			t.Fatalf("%q became %q", d.Writers(), next.Writers())
+		}
+	})
+}

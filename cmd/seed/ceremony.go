@@ -22,6 +22,7 @@ import (
 // what lacks signatures becomes a file to sign, in the directory out.
 func editBook(ctx context.Context, a *console.App, channel, out string, edit func(b *book) error) error {
 	return console.WithState(ctx, a, openOffline, func(ctx context.Context, l lister) error {
+		defer l.Exclusive()()
 		stateDir, err := a.StateDir()
 		if err != nil {
 			return err

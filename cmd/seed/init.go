@@ -75,6 +75,7 @@ Exit status: 0, 1, 2, 10 (no such key file), 11, 14.`,
 }
 
 func (r *initRequest) run(ctx context.Context, a *console.App, l lister) error {
+	defer l.Exclusive()()
 	stateDir, err := a.StateDir()
 	if err != nil {
 		return err
@@ -105,7 +106,10 @@ func (r *initRequest) run(ctx context.Context, a *console.App, l lister) error {
 			return err
 		}
 	}
-	b := &book{stateDir: stateDir, id: doc.ID(), next: &pending{dir: pendingDir(stateDir, doc.ID()), keys: made}}
+	b := &book{stateDir: stateDir, id: doc.ID(), next: &pending{dir: pendingDir(stateDir, doc.ID()), keys: made, fresh: true}}
+	if err := b.next.write(pendingNew, []byte("nothing was published yet\n")); err != nil {
+		return err
+	}
 	for name, key := range made {
 		if err := b.next.keepKey(name, key); err != nil {
 			return err

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"context"
 	"crypto/ed25519"
 	"encoding/base64"
 	"errors"
@@ -138,20 +140,24 @@ func keyImport(a *console.App) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "import FILE|-",
 		Short: "Take in a channel's private keys from an export",
-		Long: `Import takes in what "seed key export" wrote. Two machines that publish with the
-same keys at the same time break the channel: move the keys, do not copy them.
+		Long: `Import takes in what "seed key export" wrote, or a single private key that the channel's
+root document names (PKCS#8 in PEM, Ed25519). Two machines that publish with the same keys
+at the same time break the channel: move the keys, do not copy them.
 
 Exit status: 0, 1 (it is no export, or damaged), 10, 14 (other keys are there).`,
 		Args: a.Args(1, 1, "the file to read, or - for stdin"),
 	}
 	channel := channelFlag(cmd)
-	cmd.RunE = func(_ *cobra.Command, args []string) error {
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if err := checkChannelName(*channel); err != nil {
 			return err
 		}
 		text, err := readExport(a, args[0])
 		if err != nil {
 			return err
+		}
+		if bytes.HasPrefix(text, []byte("-----BEGIN PRIVATE KEY")) {
+			return importKey(cmd.Context(), a, *channel, text)
 		}
 		stateDir, err := a.StateDir()
 		if err != nil {
@@ -179,6 +185,42 @@ Exit status: 0, 1 (it is no export, or damaged), 10, 14 (other keys are there).`
 		return nil
 	}
 	return cmd
+}
+
+// importKey takes in a single private key.
+func importKey(ctx context.Context, a *console.App, channel string, text []byte) error {
+	signer, err := keyfile.ParseSigner(text)
+	if err != nil {
+		return err
+	}
+	key, ok := signer.(ed25519.PrivateKey)
+	if !ok {
+		return console.Usagef("keep it where it is, and sign with `seed sign --key`", "only Ed25519 keys are kept here")
+	}
+	return console.WithState(ctx, a, openOffline, func(ctx context.Context, l lister) error {
+		defer l.Exclusive()()
+		stateDir, err := a.StateDir()
+		if err != nil {
+			return err
+		}
+		b, err := openBook(stateDir, channel)
+		if err != nil {
+			return err
+		}
+		if err := b.needKeys(); err != nil {
+			return err
+		}
+		if a.Common.DryRun {
+			a.Out().Print(console.Plan{Action: "import", Name: b.id.String(), Path: keysDir(stateDir), Bytes: int64(len(text)), Files: 1})
+			return nil
+		}
+		if _, err := b.keys.Place(keysDir(stateDir), key); err != nil {
+			return err
+		}
+		a.Out().Print(console.Exported{Channel: b.id.String(), Path: filepath.Join(keysDir(stateDir), b.id.String()), Import: true})
+		_, err = l.Reload(ctx, b.id)
+		return err
+	})
 }
 
 func readExport(a *console.App, arg string) ([]byte, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"handful/manifest"
@@ -62,11 +63,11 @@ func (r *running) unlisted(channel string) bool {
 // was published: a crash may have come between the two.
 func (r *running) mend(log *publish.Log, it *servedItem) error {
 	t := it.content.Torrent()
+	id, err := signing.ParseID(it.meta.Channel)
+	if err != nil {
+		return err
+	}
 	if it.meta.Index < 0 { // about to be signed
-		id, err := signing.ParseID(it.meta.Channel)
-		if err != nil {
-			return err
-		}
 		index, when, err := findEntry(log, r.sealer(id), t, it.meta.Title)
 		if err != nil {
 			return err
@@ -74,19 +75,66 @@ func (r *running) mend(log *publish.Log, it *servedItem) error {
 		if index < 0 {
 			return r.forget(it)
 		}
-		it.meta.Index, it.meta.Published = index, when.Format(time.RFC3339)
-		it.meta.Link = r.link(it.meta, t, nil).String()
-		b, err := json.Marshal(it.meta)
-		if err != nil {
-			return err
-		}
-		return it.content.Annotate(true, b)
+		return r.place(it, index, when)
+	}
+	if there, err := publishes(log, it.meta.Index, t); err != nil || !there {
+		return r.moved(log, r.sealer(id), it, err)
 	}
 	withdrawn, err := isWithdrawn(log, it.meta.Index)
 	if err != nil || !withdrawn {
 		return err
 	}
 	return r.forget(it)
+}
+
+// publishes reports whether an entry is the one that publishes a torrent: a base may have
+// taken it back.
+func publishes(log *publish.Log, index int64, t *manifest.Torrent) (bool, error) {
+	if index >= log.Size() {
+		return false, nil
+	}
+	raw, err := log.Entry(index)
+	if err != nil {
+		return false, err
+	}
+	entry, err := manifest.ParseEntry(raw)
+	if err != nil {
+		return true, nil // of a later version
+	}
+	switch e := entry.(type) {
+	case manifest.Media:
+		return e.InfoSum == t.InfoSum(), nil
+	case manifest.Post, manifest.Delete:
+		return false, nil
+	}
+	return true, nil
+}
+
+// moved finds the entry of what is served again, after a base took it back.
+func (r *running) moved(log *publish.Log, in *sealer, it *servedItem, err error) error {
+	if err != nil {
+		return err
+	}
+	t := it.content.Torrent()
+	index, when, err := findEntry(log, in, t, it.meta.Title)
+	if err != nil {
+		return err
+	}
+	if index < 0 {
+		return errors.New("its entry was taken back by a newer root document: publish it again, or withdraw it")
+	}
+	return r.place(it, index, when)
+}
+
+// place remembers where the entry of what is served stands.
+func (r *running) place(it *servedItem, index int64, when time.Time) error {
+	it.meta.Index, it.meta.Published = index, when.Format(time.RFC3339)
+	it.meta.Link = r.link(it.meta, it.content.Torrent(), nil).String()
+	b, err := json.Marshal(it.meta)
+	if err != nil {
+		return err
+	}
+	return it.content.Annotate(true, b)
 }
 
 func (r *running) forget(it *servedItem) error {

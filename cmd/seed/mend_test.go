@@ -38,7 +38,7 @@ func (r *running) serveOnce(t *testing.T) (warnings []string) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	r.Serve(ctx, func(l console.Line) {
+	r.Serve(ctx, console.Peering{}, func(l console.Line) {
 		switch l := l.(type) {
 		case console.Warning:
 			warnings = append(warnings, l.Message)

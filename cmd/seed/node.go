@@ -18,6 +18,9 @@ type lister interface {
 	// Granted is to whom the pieces of an item were granted since the node started;
 	// nothing while none runs.
 	Granted(infohash string) []console.Granted
+	// Exclusive waits until no other command edits the documents of channels, and keeps them
+	// waiting until done is called.
+	Exclusive() (done func())
 	// Reload goes over to the newer documents of a channel. It reports whether followers
 	// are told of them: not while no node runs.
 	Reload(ctx context.Context, id signing.ID) (told bool, err error)
@@ -50,7 +53,7 @@ type node interface {
 	Seed(ctx context.Context, infohash string, stay console.Stay, report func(console.Progress)) error
 	// Serve seeds everything that was published and reports what it moves, until
 	// the context ends. A source that changed is a warning.
-	Serve(ctx context.Context, report func(console.Line)) error
+	Serve(ctx context.Context, with console.Peering, report func(console.Line)) error
 	// Repair lets a channel go on that signed two histories, or lost its log: with the root
 	// key it makes what is to stay the base. stay is how many entries of the log here; -1: all
 	// that are signed.

@@ -50,6 +50,9 @@ func (o *offline) Status(context.Context) (console.Status, []console.Item, error
 
 func (o *offline) Granted(string) []console.Granted { return nil }
 
+// Exclusive is what the lock of the state directory sees to.
+func (o *offline) Exclusive() func() { return func() {} }
+
 // Reload tells nobody: the next node reads the documents when it starts.
 func (o *offline) Reload(context.Context, signing.ID) (bool, error) { return false, nil }
 

@@ -33,6 +33,7 @@ type running struct {
 	sealers    map[signing.ID]*sealer // of private channels whose publisher was opened
 	items      map[string]*swarm.Item // by infohash, hex
 	publishing sync.Mutex             // one at a time: two of the same must not race
+	editing    sync.Mutex             // of documents: one command at a time
 	opening    sync.Mutex             // of publishers: one at a time, for the same reason
 }
 
@@ -126,7 +127,7 @@ func (r *running) Seed(ctx context.Context, infohash string, stay console.Stay, 
 }
 
 // Serve seeds everything that was published.
-func (r *running) Serve(ctx context.Context, report func(console.Line)) error {
+func (r *running) Serve(ctx context.Context, with console.Peering, report func(console.Line)) error {
 	records, err := r.store.Load()
 	if err != nil {
 		report(console.Warning{Message: err.Error()})
@@ -149,10 +150,13 @@ func (r *running) Serve(ctx context.Context, report func(console.Line)) error {
 		return err
 	}
 	for _, id := range ids {
-		p, err := r.publisher(ctx, id, console.Peering{}, false)
+		p, err := r.publisher(ctx, id, with, false)
 		if err != nil {
 			report(console.Warning{Message: fmt.Sprintf("channel %s is not served: %v", id, err)})
 			continue
+		}
+		if err := p.Failed(); err != nil {
+			report(console.Warning{Message: fmt.Sprintf("nothing can be published in channel %s: %v", id, err), Hint: "see seed help repair"})
 		}
 		for _, it := range served[id.String()] {
 			if err := r.mend(p.Log(), it); err != nil {
@@ -226,6 +230,10 @@ func (r *running) publisher(ctx context.Context, id signing.ID, with console.Pee
 		if err := b.renew(r.app.Env.Now()); err != nil {
 			return nil, err
 		}
+		cfg.Newer = func(raw []byte) { r.newer(id, raw) }
+		if cfg.Cosigners, err = cosigners(r.dir, id); err != nil {
+			return nil, err
+		}
 		cfg.Keys, cfg.Dir, cfg.New = b.keys, logDir(r.dir, id, signing.MainWriter), fresh || b.keys.New
 		used = func() error {
 			_, err := b.keys.Used(keysDir(r.dir))
@@ -266,6 +274,37 @@ func (r *running) publisher(ctx context.Context, id signing.ID, with console.Pee
 	defer r.mu.Unlock()
 	r.publishers[id] = p
 	return p, nil
+}
+
+// newer takes over a root document that was made elsewhere: by who else holds root keys, or
+// on another machine of the same owner.
+func (r *running) newer(id signing.ID, raw []byte) {
+	log := r.app.Log()
+	defer r.Exclusive()()
+	b, err := openBookOf(r.dir, id)
+	if err == nil {
+		err = b.needKeys()
+	}
+	if err == nil {
+		var doc *signing.Root
+		if doc, err = signing.ParseRoot(raw); err == nil {
+			b.keys, err = b.keys.Next(keysDir(r.dir), raw, b.next.named(doc)...)
+		}
+	}
+	if err == nil {
+		_, err = r.Reload(context.Background(), id)
+	}
+	if err != nil {
+		log.Error("a newer root document of the channel is known, and cannot be followed", "channel", id, "err", err)
+		return
+	}
+	log.Warn("a newer root document of the channel was made elsewhere and is in force", "channel", id, "version", b.keys.Newest().Version())
+}
+
+// Exclusive lets one command at a time edit documents.
+func (r *running) Exclusive() func() {
+	r.editing.Lock()
+	return r.editing.Unlock
 }
 
 // Reload goes over to the newer documents of a channel: followers are told at once.

@@ -21,7 +21,7 @@ import (
 // pending are the documents of a channel that are not signed by enough keys yet, with the
 // private keys that were made for them:
 //
-//	STATE/next/<id>/root.json, targets.json, *.pem
+//	STATE/next/<id>/root.json, targets.json, *.pem, new
 //
 // A thief of it has keys that no document names yet. It is removed when the documents are
 // in force.
@@ -30,9 +30,11 @@ type pending struct {
 	root    *signing.Root    // nil when none is proposed
 	targets *signing.Targets // nil when none is proposed
 	keys    map[string]ed25519.PrivateKey
+	fresh   bool // nobody has published in the channel yet: it was made here
 }
 
 const (
+	pendingNew     = "new" // there: fresh
 	pendingRoot    = "root.json"
 	pendingTargets = "targets.json"
 )
@@ -62,6 +64,8 @@ func readPending(stateDir string, id signing.ID, keys *keyfile.Keys) (*pending, 
 			if raw, err = durable.ReadFile(durable.OS{}, path, signing.MaxTargets); err == nil {
 				p.targets, err = signing.ParseTargets(raw)
 			}
+		case n.Name() == pendingNew:
+			p.fresh = true
 		case strings.HasSuffix(n.Name(), ".pem"):
 			p.keys[strings.TrimSuffix(n.Name(), ".pem")], err = keyfile.ReadKey(path)
 		}
@@ -223,7 +227,7 @@ func (b *book) finishRoot() (inForce bool, err error) {
 	}
 	dir := keysDir(b.stateDir)
 	if b.keys == nil {
-		b.keys, err = keyfile.Assemble(dir, b.id, [][]byte{doc.Bytes()}, b.next.named(doc), true)
+		b.keys, err = keyfile.Assemble(dir, b.id, [][]byte{doc.Bytes()}, b.next.named(doc), b.next.fresh)
 	} else {
 		b.keys, err = b.keys.Next(dir, doc.Bytes(), b.next.named(doc)...)
 	}
@@ -231,7 +235,7 @@ func (b *book) finishRoot() (inForce bool, err error) {
 		return false, err
 	}
 	b.next.root = nil
-	if err := b.next.drop(pendingRoot, "head.pem", "dht.pem", "targets.pem", "root.pem"); err != nil {
+	if err := b.next.drop(pendingRoot, pendingNew, "head.pem", "dht.pem", "targets.pem", "root.pem"); err != nil {
 		return true, err
 	}
 	return true, b.regrant(false, time.Time{})

@@ -104,7 +104,7 @@ func stayAfter(ctx context.Context, a *console.App, serve *cobra.Command, n node
 	}
 	a.Rerun(serve)
 	a.Out().Print(console.Seeding{})
-	return n.Serve(ctx, a.Out().Print)
+	return n.Serve(ctx, console.Peering{}, a.Out().Print)
 }
 
 // read takes the text from standard input if that is meant, and checks it.

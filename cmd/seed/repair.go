@@ -52,8 +52,7 @@ Exit status: 0, 1, 2, 10 (no such channel), 11, 14.`,
 
 // Repair lets a channel go on.
 func (r *running) Repair(ctx context.Context, a *console.App, req repairRequest) error {
-	r.publishing.Lock()
-	defer r.publishing.Unlock()
+	defer r.Exclusive()()
 	b, err := openBook(r.dir, req.channel)
 	if err != nil {
 		return err
@@ -84,7 +83,8 @@ func (r *running) Repair(ctx context.Context, a *console.App, req repairRequest)
 	if err != nil {
 		return err
 	}
-	return finishEdit(ctx, a, r, b, req.out, func(b *book) error {
+	version, _ := b.versions()
+	err = finishEdit(ctx, a, r, b, req.out, func(b *book) error {
 		if err := b.editRoot(a, signing.RootEdit{Base: map[string]signing.Base{signing.MainWriter: base}}); err != nil {
 			return err
 		}
@@ -93,6 +93,14 @@ func (r *running) Repair(ctx context.Context, a *console.App, req repairRequest)
 		}
 		return nil
 	})
+	if now, _ := b.versions(); err != nil || now == version {
+		return err
+	}
+	p, err := r.publisher(ctx, b.id, req.with, false)
+	if err != nil {
+		return err
+	}
+	return p.Confirm()
 }
 
 // hopeless adds what is left to do where nothing can be decided here.

@@ -30,7 +30,7 @@ the version before and of its own. Followers take it over by themselves.
 With the root key on this machine an edit is signed and in force at once. Else it waits:
 "seed root edit" writes the bytes to sign, "seed root add" takes the signatures in.`,
 	})
-	cmd.AddCommand(rootShow(a), rootEdit(a), rootAdd(a), rootDrop(a))
+	cmd.AddCommand(rootShow(a), rootEdit(a), rootAdd(a), rootDrop(a), rootWitness(a))
 	return cmd
 }
 
@@ -265,6 +265,7 @@ func logDir(stateDir string, id signing.ID, writer string) string {
 
 func rootAdd(a *console.App) *cobra.Command {
 	var out string
+	var fresh bool
 	cmd := &cobra.Command{
 		Use:   "add FILE...",
 		Short: "Take in signatures of a proposed document, or a signed one",
@@ -274,7 +275,9 @@ minisign -S -l, of signify -S, or of ssh-agent. Which key made it is found out. 
 are enough the document is in force, and a node that runs follows it at once.
 
 A file N.root.json, signed, is taken in as well: that is how the machine that publishes
-gets what was signed elsewhere, from 1.root.json on.
+gets what was signed elsewhere, from 1.root.json on. Before its first entry it asks the
+network what was published already; of a channel in which nobody has published yet, --new
+says so.
 
 Exit status: 0, 1, 10, 11, 12 (no key of the document made the signature), 14.`,
 		Example: "  seed root add a.sig b.sig\n  seed root add -c acme 1.root.json 2.root.json",
@@ -282,8 +285,10 @@ Exit status: 0, 1, 10, 11, 12 (no key of the document made the signature), 14.`,
 	}
 	channel := channelFlag(cmd)
 	cmd.Flags().StringVarP(&out, "output", "o", ".", "directory for the bytes to sign, as long as signatures are lacking")
+	cmd.Flags().BoolVar(&fresh, "new", false, "nobody has published in the channel yet")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return console.WithState(cmd.Context(), a, openOffline, func(ctx context.Context, l lister) error {
+			defer l.Exclusive()()
 			stateDir, err := a.StateDir()
 			if err != nil {
 				return err
@@ -300,6 +305,7 @@ Exit status: 0, 1, 10, 11, 12 (no key of the document made the signature), 14.`,
 			if err != nil {
 				return err
 			}
+			b.next.fresh = b.next.fresh || fresh
 			return finishEdit(ctx, a, l, b, out, func(b *book) error {
 				for i, raw := range files {
 					if err := b.take(a, raw); err != nil {
@@ -394,6 +400,10 @@ func (b *book) takeRoot(a *console.App, raw []byte) error {
 		return nil // it is here already
 	case before != nil && doc.Version() != before.Version()+1:
 		return fmt.Errorf("root document of version %d: %w: version %d is needed first", doc.Version(), signing.ErrGap, before.Version()+1)
+	}
+	if own, old := doc.Lacking(b.root()); own+old > 0 && b.next.root != nil {
+		return &console.Fault{Code: console.Failed, Message: fmt.Sprintf("version %d of the root document lacks signatures, and another proposal waits here", doc.Version()),
+			Hint: "hand over the signatures, or drop what waits with `seed root drop`"}
 	}
 	explainRoot(a, b.id, doc, b.root())
 	if a.Common.DryRun {

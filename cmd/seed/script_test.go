@@ -47,6 +47,7 @@ func TestScripts(t *testing.T) {
 			"large":   large,
 			"until":   until,
 			"serve":   serveFile,
+			"witness": serveWitness,
 		},
 	})
 }

@@ -33,7 +33,7 @@ Exit status: 1, 11, 14, 130 and 143.`,
 			for _, item := range items {
 				out.Print(item)
 			}
-			return n.Serve(ctx, out.Print)
+			return n.Serve(ctx, p, out.Print)
 		})
 	}
 	return cmd

@@ -103,4 +103,15 @@ func TestWithoutRoot(t *testing.T) {
 	if parts, err = Open(other, k.ID); err != nil || parts.Granter() != nil {
 		t.Fatalf("opened %+v: %v", parts, err)
 	}
+	if _, err := parts.Place(other, seed(99)); !errors.Is(err, ErrNotFound) {
+		t.Errorf("a key that nothing names: %v", err)
+	}
+	for range 2 {
+		if parts, err = parts.Place(other, k.Online); err != nil || !parts.Online.Equal(k.Online) {
+			t.Fatalf("placed: %v", err)
+		}
+	}
+	if parts, err = Open(other, k.ID); err != nil || !parts.Granter().Equal(k.Online) {
+		t.Fatalf("opened %+v: %v", parts, err)
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
+	"path/filepath"
 
 	"handful/signing"
 	"handful/signing/durable"
@@ -68,6 +69,28 @@ func EncodePublic(public crypto.PublicKey) ([]byte, error) {
 		return nil, fmt.Errorf("encode public key: %w", err)
 	}
 	return pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}), nil
+}
+
+// Place takes in a private key that the newest root document names and that was kept
+// elsewhere. Where the same key is already, it does nothing.
+func (k *Keys) Place(dir string, key ed25519.PrivateKey) (*Keys, error) {
+	name := placeOf(k.Newest(), key)
+	if name == "" {
+		return nil, fmt.Errorf("channel %s: the root document of version %d does not name this key: %w", k.ID, k.Newest().Version(), ErrNotFound)
+	}
+	next := *k
+	to := map[string]*ed25519.PrivateKey{rootPEM: &next.Root, onlinePEM: &next.Online, targetsPEM: &next.Targets, dhtPEM: &next.DHT}[name]
+	if *to != nil {
+		if to.Equal(key) {
+			return k, nil
+		}
+		return nil, fmt.Errorf("channel %s: %s: %w", k.ID, name, ErrExists)
+	}
+	*to = key
+	if err := WriteKey(filepath.Join(dir, k.ID.String(), name), key); err != nil {
+		return nil, fmt.Errorf("channel %s: %w", k.ID, err)
+	}
+	return &next, nil
 }
 
 // Names reports whether a root document names a key: in a role, or for the DHT.

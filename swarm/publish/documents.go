@@ -89,6 +89,7 @@ func (o *owned) ranges(string, int64) ([][32]byte, bool) { return nil, false }
 // learned is what a delegated writer knows of the channel, of the main writer above all:
 // from peers, judged as a follower does, and on disk before it is acted on.
 type learned struct {
+	id   signing.ID
 	path string
 
 	mu      sync.Mutex
@@ -99,7 +100,7 @@ type learned struct {
 // openLearned reads what is known; a missing file is a stranger's. The file has the state
 // and its SHA-256.
 func openLearned(path string, id signing.ID) (*learned, error) {
-	l := &learned{path: path, state: signing.NewTrusted(id), pending: make(map[string]signing.Update)}
+	l := &learned{id: id, path: path, state: signing.NewTrusted(id), pending: make(map[string]signing.Update)}
 	b, err := durable.ReadFile(durable.OS{}, path, signing.MaxState+sha256.Size)
 	if errors.Is(err, fs.ErrNotExist) {
 		return l, nil
@@ -217,7 +218,7 @@ func (l *learned) version() [2]int64 {
 	return v
 }
 
-func (l *learned) channel() signing.ID { return l.state.ID() }
+func (l *learned) channel() signing.ID { return l.id }
 
 func (l *learned) newest() (*signing.Root, *signing.Targets) {
 	l.mu.Lock()

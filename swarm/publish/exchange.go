@@ -58,7 +58,7 @@ func (s sink) Joined(peer channel.Peer, _ netip.AddrPort) {
 	<-p.ready // a peer may be there before Join has returned; this is the first that is heard of it
 	p.change(func() { p.peers[peer] = true })
 	if p.isOpen() {
-		p.channel.AskUpdate(peer, p.writer, p.log.Size())
+		p.ask([]channel.Peer{peer})
 	}
 	if s.learner() != nil {
 		s.ask(peer, s.learner().needs())
@@ -75,11 +75,12 @@ func (s sink) Update(peer channel.Peer, writer string, u signing.Update) {
 		}
 		return
 	}
+	s.newer(peer, u.Root)
 	switch err := p.log.ObserveHead(u.Head); {
 	case err == nil:
-		p.change(func() { p.answered = true })
+		p.heard()
 	case errors.Is(err, ErrBehind):
-		p.change(func() { p.answered = true })
+		p.heard()
 		p.channel.AskPage(peer, writer, p.log.CatchUpFrom(), p.log.Network().Size)
 	case errors.Is(err, signing.ErrFork):
 		p.fail(err)
@@ -115,14 +116,30 @@ func (s sink) Page(peer channel.Peer, writer string, page signing.Page) {
 	case err == nil && p.log.Network().Raw != nil:
 		p.channel.AskPage(peer, writer, p.log.CatchUpFrom(), p.log.Network().Size)
 	case err == nil:
-		p.change(func() {})
+		p.heard()
+	}
+}
+
+// newer asks for the next root document when a peer knows of one.
+func (s sink) newer(peer channel.Peer, version int64) {
+	if s.learner() == nil && s.p.cfg.Newer != nil && version > s.p.Root().Version() {
+		s.p.channel.AskRoot(peer, s.p.Root().Version()+1)
 	}
 }
 
 func (s sink) Root(peer channel.Peer, _ int64, raw []byte) {
 	if l := s.learner(); l != nil {
 		s.learn(peer, func() (signing.Need, error) { return l.root(raw) })
+		return
 	}
+	if s.p.cfg.Newer == nil {
+		return
+	}
+	if _, err := s.p.Root().Next(raw); err != nil {
+		s.p.cfg.Logger.Debug("root document refused", "channel", s.p.ID(), "err", err)
+		return
+	}
+	go s.p.cfg.Newer(raw)
 }
 
 func (s sink) Targets(peer channel.Peer, _ [32]byte, raw []byte) {

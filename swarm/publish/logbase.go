@@ -189,10 +189,12 @@ func (l *Log) goBack(want signing.Base) error {
 
 // withdraws reports whether a base takes back what a head says.
 func (l *Log) withdraws(b signing.Base, h signing.Head) bool {
-	if h.Size != b.Size {
-		return h.Size > b.Size
+	if h.Size <= l.log.Size() {
+		if root, err := l.log.RootAt(h.Size); err != nil || root != h.Root {
+			return true // of another history, of which nothing but the base stays
+		}
 	}
-	return h.Root != b.Root
+	return h.Size > b.Size || h.Size == b.Size && h.Root != b.Root
 }
 
 // putAside keeps the entries from an index on in a file of their own.

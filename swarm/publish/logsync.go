@@ -199,6 +199,14 @@ func (l *Log) Confirm() error {
 	return nil
 }
 
+// Unconfirmed reports whether the log was missing and the network has not said yet what was
+// published.
+func (l *Log) Unconfirmed() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.unconfirmed
+}
+
 // Size returns the number of entries, signed or not.
 func (l *Log) Size() int64 {
 	l.mu.Lock()

@@ -36,7 +36,11 @@ type Config struct {
 	// Cosigners add the signatures of others to a head, where documents ask for them.
 	Cosigners []Cosigner
 	// Seal encrypts an entry of a private channel; nil: such a channel takes none.
-	Seal   func(entry []byte) ([]byte, error)
+	Seal func(entry []byte) ([]byte, error)
+	// Newer is told of a root document that follows the newest one here and that peers have:
+	// it was made elsewhere. Its keys are verified; Reload goes over to it. It runs in a
+	// goroutine of its own. May be nil.
+	Newer  func(raw []byte)
 	Logger *slog.Logger
 	Now    func() time.Time // nil: time.Now
 }
@@ -216,6 +220,9 @@ func (p *Publisher) Allows(name string) bool {
 func (p *Publisher) Publish(entry []byte) (index int64, err error) {
 	p.signing.Lock()
 	defer p.signing.Unlock()
+	if err := p.Failed(); err != nil {
+		return 0, err
+	}
 	if entry, err = p.sealed(entry); err != nil {
 		return 0, err
 	}
@@ -338,7 +345,9 @@ func (p *Publisher) Reload(keys *keyfile.Keys) error {
 	}
 	p.change(func() { p.failed = nil })
 	p.wake()
-	return p.refresh()
+	err := p.refresh()
+	p.ask(p.channel.Peers()) // the log may be of another history than the base
+	return err
 }
 
 // refresh grants the newest targets document, signs what has to be signed, and tells

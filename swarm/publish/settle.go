@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"handful/signing"
+	"handful/swarm/channel"
 )
 
 // How long a publisher waits for the network's word on what it published before:
@@ -66,17 +69,25 @@ func (p *Publisher) await(ctx context.Context) error {
 // grantWait is how long a delegated writer waits for documents that name it.
 const grantWait = 10 * time.Second
 
+// ask asks peers for the newest head of this writer that they know. Who holds less than the
+// log here must answer too, since it may be something else: so it asks as a stranger.
+func (p *Publisher) ask(peers []channel.Peer) {
+	for _, peer := range peers {
+		p.channel.AskUpdateWithin(peer, p.writer, 0, channel.Introduction)
+	}
+}
+
 // settle asks the network what it holds, so that an old backup never signs over
-// what was published since.
+// what was published since. What it cannot mend here and now, a fork, or entries that nobody
+// gives, is left to [Publisher.Failed] and keeps Publish from signing.
 func (p *Publisher) settle(ctx context.Context) error {
 	if p.cfg.New {
 		return p.settled()
 	}
 	p.mu.Lock()
-	for peer := range p.peers { // those that came before the log was open
-		p.channel.AskUpdate(peer, p.writer, p.log.Size())
-	}
+	peers := slices.Collect(maps.Keys(p.peers)) // those that came before the log was open
 	p.mu.Unlock()
+	p.ask(peers)
 	alone := time.NewTimer(askAlone)
 	defer alone.Stop()
 	late := time.NewTimer(askAnswered)
@@ -87,7 +98,7 @@ func (p *Publisher) settle(ctx context.Context) error {
 		answered, peers, failed, news := p.answered, len(p.peers), p.failed, p.news
 		p.mu.Unlock()
 		if failed != nil {
-			return failed
+			return nil // known, and said to whoever wants to publish
 		}
 		if answered && p.log.Network().Raw == nil {
 			break
@@ -110,12 +121,12 @@ func (p *Publisher) settled() error {
 	answered := p.answered
 	p.mu.Unlock()
 	if n := p.log.Network(); n.Raw != nil {
-		return fmt.Errorf("channel %s: %d entries were published, the log here has %d: %w", p.ID(), n.Size, p.log.Size(), ErrBehind)
+		p.fail(fmt.Errorf("channel %s: %d entries were published, the log here has %d: %w", p.ID(), n.Size, p.log.Size(), ErrBehind))
+		return nil
 	}
-	if answered {
-		if err := p.log.Confirm(); err != nil {
-			return err
-		}
+	if !answered && p.log.Unconfirmed() {
+		p.fail(fmt.Errorf("channel %s: %w: %w", p.ID(), ErrUnheard, ErrUnconfirmed))
+		return nil
 	}
 	p.signing.Lock()
 	defer p.signing.Unlock()
@@ -133,10 +144,39 @@ func (p *Publisher) settled() error {
 		p.cfg.Logger.Warn("the newest is not published yet", "channel", p.ID(), "err", err)
 		return nil // it is tried again
 	}
-	if errors.Is(err, ErrUnconfirmed) && !answered {
-		return fmt.Errorf("channel %s: %w: %w", p.ID(), ErrUnheard, err)
-	}
 	return err
+}
+
+// Confirm takes the owner's word that nothing but what the log here has stands, since a base
+// that was made just now has withdrawn all else: nobody needs to be asked.
+func (p *Publisher) Confirm() error {
+	if b, ok := p.log.Base(); !ok || p.log.Size() != b.Size {
+		return nil // there is more, or a base that the log has to be caught up with
+	}
+	if err := p.log.Confirm(); err != nil {
+		return err
+	}
+	p.change(func() { p.failed = nil })
+	return nil
+}
+
+// heard notes that a peer has said what it holds of this writer. When all of it is in the log,
+// what kept this writer from publishing is over.
+func (p *Publisher) heard() {
+	if p.log.Network().Raw != nil {
+		p.change(func() { p.answered = true })
+		return
+	}
+	if err := p.log.Confirm(); err != nil {
+		p.fail(err)
+		return
+	}
+	p.change(func() {
+		p.answered = true
+		if !errors.Is(p.failed, signing.ErrFork) {
+			p.failed = nil
+		}
+	})
 }
 
 func (p *Publisher) change(f func()) {
