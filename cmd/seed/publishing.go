@@ -16,6 +16,7 @@ import (
 	"handful/signing/keyfile"
 	"handful/swarm"
 	"handful/swarm/console"
+	"handful/swarm/mirror"
 	"handful/swarm/publish"
 	"handful/swarm/store"
 )
@@ -182,6 +183,7 @@ func (r *running) link(m meta, t *manifest.Torrent, trackers []string) signing.L
 // published writes the torrent file and says what was published.
 func (r *running) published(t *manifest.Torrent, m meta, req publishRequest) (out console.Published, err error) {
 	link := r.link(m, t, req.Trackers)
+	link.WebSeeds = req.WebSeeds
 	ih := t.InfoHash()
 	out = console.Published{
 		Channel: m.Channel, Writer: m.Writer, Index: m.Index, Link: link.String(),
@@ -195,8 +197,8 @@ func (r *running) published(t *manifest.Torrent, m meta, req publishRequest) (ou
 		trackers = append(trackers, "http://"+a+"/announce")
 	}
 	trackers = append(trackers, req.Trackers...)
+	t.Trackers, t.WebSeeds = trackers, webSeeds(link, ih)
 	out.Magnet = t.Magnet(trackers, link.Peers)
-	t.Trackers = trackers
 	dir := filepath.Join(r.dir, "torrents")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return out, fmt.Errorf("torrent file: %w", err)
@@ -206,6 +208,16 @@ func (r *running) published(t *manifest.Torrent, m meta, req publishRequest) (ou
 		return out, fmt.Errorf("torrent file: %w", err)
 	}
 	return out, nil
+}
+
+// webSeeds are where other clients find the files in the mirrors that a link names.
+func webSeeds(l signing.Link, infohash [20]byte) (urls []string) {
+	for _, s := range l.WebSeeds {
+		if base, err := mirror.ParseBase(s); err == nil {
+			urls = append(urls, base+mirror.FilesPath(l.ID, infohash))
+		}
+	}
+	return urls
 }
 
 // take removes an item from the node; its record stays.
