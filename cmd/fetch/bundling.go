@@ -49,9 +49,9 @@ func (r *running) TakeBundle(ctx context.Context, req bundleRequest, report func
 	if err != nil {
 		return out, err
 	}
-	s := &bundleSink{r: r, f: f, req: req, report: report}
-	if fi, err := file.Stat(); err == nil {
-		s.total = fi.Size()
+	s := &bundleSink{r: r, f: f, req: req, report: report, before: make(map[string]int64)}
+	for _, w := range f.Trust().Writers() {
+		s.before[w] = f.Trust().Size(w)
 	}
 	err = f.TakeBundle(ctx, in, s)
 	if err != nil {
@@ -79,16 +79,30 @@ type bundleSink struct {
 	f       *follow.Follower
 	req     bundleRequest
 	report  func(console.Line)
-	total   int64
-	read    int64
+	before  map[string]int64 // entries of each writer that were known
 	entries int64
 	done    []string // infohashes of what is complete
 	lost    error    // what could not be taken
 }
 
+// maxShown is how many of the newest texts are shown of a writer who is new here.
+const maxShown = 20
+
 // Entries shows the texts that are new here.
 func (s *bundleSink) Entries(_ context.Context, writer string, first int64, entries [][]byte) error {
 	s.entries += int64(len(entries))
+	trust := s.f.Trust()
+	from := s.before[writer]
+	if from == 0 {
+		from = trust.Size(writer) - maxShown
+	}
+	for i, raw := range entries {
+		index := first + int64(i)
+		entry, err := manifest.ParseEntry(raw)
+		if post, ok := entry.(manifest.Post); err == nil && ok && index >= from {
+			s.report(*entryOf(s.f.ID(), follow.Found{Writer: writer, Index: index, Entry: post, State: trust.State(writer, s.r.app.Env.Now())}))
+		}
+	}
 	return nil
 }
 

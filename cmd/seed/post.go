@@ -202,7 +202,7 @@ func (r *running) post(ctx context.Context, id signing.ID, fresh bool, with cons
 	if err != nil {
 		return out, err
 	}
-	link := signing.Link{ID: id, Writer: p.Writer(), Index: index}
+	link := signing.Link{ID: id, Writer: p.Writer(), Index: index, WebSeeds: with.WebSeeds}
 	addrs := r.node.Addrs()
 	for _, a := range addrs[:min(maxHints, len(addrs))] {
 		link.Peers = append(link.Peers, a.String())

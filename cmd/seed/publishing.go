@@ -17,6 +17,7 @@ import (
 	"handful/signing/keyfile"
 	"handful/swarm"
 	"handful/swarm/console"
+	"handful/swarm/mirror"
 	"handful/swarm/publish"
 	"handful/swarm/store"
 )
@@ -201,6 +202,7 @@ func (r *running) published(t *manifest.Torrent, m meta, req publishRequest) (ou
 	if link, err = r.withKey(link); err != nil {
 		return out, err
 	}
+	link.WebSeeds = req.WebSeeds
 	ih := t.InfoHash()
 	out = console.Published{
 		Channel: m.Channel, Writer: m.Writer, Index: m.Index, Link: link.String(),
@@ -214,8 +216,8 @@ func (r *running) published(t *manifest.Torrent, m meta, req publishRequest) (ou
 		trackers = append(trackers, "http://"+a+"/announce")
 	}
 	trackers = append(trackers, req.Trackers...)
+	t.Trackers, t.WebSeeds = trackers, webSeeds(link, ih)
 	out.Magnet = t.Magnet(trackers, link.Peers)
-	t.Trackers = trackers
 	dir := filepath.Join(r.dir, "torrents")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return out, fmt.Errorf("torrent file: %w", err)
@@ -225,6 +227,16 @@ func (r *running) published(t *manifest.Torrent, m meta, req publishRequest) (ou
 		return out, fmt.Errorf("torrent file: %w", err)
 	}
 	return out, nil
+}
+
+// webSeeds are where other clients find the files in the mirrors that a link names.
+func webSeeds(l signing.Link, infohash [20]byte) (urls []string) {
+	for _, s := range l.WebSeeds {
+		if base, err := mirror.ParseBase(s); err == nil {
+			urls = append(urls, base+mirror.FilesPath(l.ID, infohash))
+		}
+	}
+	return urls
 }
 
 // take removes an item from the node; its record stays.

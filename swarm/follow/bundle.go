@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -210,7 +211,38 @@ func (t *intake) page(ctx context.Context, r bundle.Record) error {
 			t.f.act()
 		}
 	}
+	t.f.feed(ctx, r.Writer, *p)
 	return t.sink.Entries(ctx, r.Writer, p.First, p.Entries)
+}
+
+// feedTime is how long a page waits for who reads the channel.
+const feedTime = 2 * time.Second
+
+// feed hands a verified page to whoever reads the channel: nobody can be asked for it again.
+func (f *Follower) feed(ctx context.Context, writer string, page signing.Page) {
+	ctx, cancel := context.WithTimeout(ctx, feedTime)
+	defer cancel()
+	for {
+		news := f.Changed()
+		f.mu.Lock()
+		win := f.windows[writer]
+		reading := f.windows != nil
+		passed := win != nil && win.next >= page.First+int64(len(page.Entries))
+		ready := win != nil && win.size < maxAheadSize/2 && page.First <= win.next+maxAhead
+		f.mu.Unlock()
+		if !reading || passed {
+			return
+		}
+		if ready {
+			f.keepPage(writer, page)
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-news:
+		}
+	}
 }
 
 // proven parses and verifies a page; it is nil when it is of an older head that cannot be

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -318,4 +319,44 @@ func rewritten(t testing.TB, root *signing.Root, r bundle.Record) []byte {
 		t.Fatal(err)
 	}
 	return b.Bytes()
+}
+
+// TestBundleIsRead: who reads the channel while a bundle is taken in reads all of it.
+func TestBundleIsRead(t *testing.T) {
+	root := testRoot(t)
+	l := newMirrorLog(t, root)
+	l.grow(t, "a", 3000, testTime)
+	f := lonely(t, t.TempDir(), root.ID())
+	ctx, cancel := context.WithCancel(t.Context())
+	read := make(chan int64, 1)
+	var next int64
+	ended := make(chan struct{})
+	defer func() { cancel(); <-ended }()
+	go func() {
+		defer close(ended)
+		f.Read(ctx, func(string, int64) int64 { return 0 }, func(told []Told) error {
+			for _, e := range told {
+				if e.Index == next {
+					next++
+				}
+			}
+			if next == 3000 {
+				read <- next
+			}
+			return nil
+		})
+	}()
+	for reading := false; !reading; {
+		f.mu.Lock()
+		reading = f.windows != nil
+		f.mu.Unlock()
+	}
+	if _, err := takeBundle(t, f, bundled(t, root, bundleLog{l, 0})); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-read:
+	case <-time.After(30 * time.Second):
+		t.Fatal("not everything was read")
+	}
 }
