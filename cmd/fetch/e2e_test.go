@@ -34,6 +34,7 @@ func TestEndToEnd(t *testing.T) {
 	t.Run("lan", func(t *testing.T) { t.Parallel(); testLAN(t, l) })
 	t.Run("explain", func(t *testing.T) { t.Parallel(); testExplain(t, l) })
 	t.Run("input", func(t *testing.T) { t.Parallel(); testInput(t, l) })
+	t.Run("follow", func(t *testing.T) { t.Parallel(); testFollow(t, l) })
 	t.Run("dht", func(t *testing.T) { t.Parallel(); testDHT(t, l) })
 }
 
@@ -151,7 +152,7 @@ func (s *side) start(name string, args ...string) *process {
 
 // takesNode tells the commands that run a node from those that only look.
 func takesNode(args []string) bool {
-	return !slices.Contains([]string{"ls", "status", "explain", "verify", "key"}, args[0])
+	return !slices.Contains([]string{"ls", "status", "explain", "verify", "key", "withdraw", "unfollow"}, args[0])
 }
 
 // publish starts `seed publish` and waits until a peer could fetch.
@@ -175,18 +176,18 @@ func (s *side) fetched(args ...string) line {
 
 // line is what is read of the JSON Lines.
 type line struct {
-	Type, Link, Channel, Addr, Path, Stage, Message, Hint, Name, Peer string
-	Code                                                              int
-	Done, Total, Bytes, Wasted                                        int64
-	Files, Index                                                      int
-	Verified                                                          bool
-	Received                                                          map[string]int64
-	Infohash, State, From, Tier, Reason                               string // of items and pieces
-	Waited                                                            float64
-	Times, Pieces                                                     int
-	Also                                                              []line
-	To                                                                []struct{ Addr string }
-	Granted                                                           *struct {
+	Type, Link, Channel, Addr, Path, Stage, Message, Hint, Name, Peer, URL string
+	Code                                                                   int
+	Done, Total, Bytes, Wasted                                             int64
+	Files, Index                                                           int
+	Verified                                                               bool
+	Received                                                               map[string]int64
+	Infohash, State, From, Tier, Reason                                    string // of items and pieces
+	Waited                                                                 float64
+	Times, Pieces                                                          int
+	Also                                                                   []line
+	To                                                                     []struct{ Addr string }
+	Granted                                                                *struct {
 		Times  [4]int
 		Ever   int
 		Copies float64

@@ -195,6 +195,9 @@ func (f *Follower) Peers() int {
 	return len(f.peers)
 }
 
+// Traffic returns how many bytes of messages were sent and received about the channel.
+func (f *Follower) Traffic() (sent, received int64) { return f.channel.Traffic() }
+
 // Close leaves the channel's swarm. What is believed is on disk.
 func (f *Follower) Close() error {
 	f.stop()
