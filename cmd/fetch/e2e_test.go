@@ -152,7 +152,8 @@ func (s *side) start(name string, args ...string) *process {
 
 // takesNode tells the commands that run a node from those that only look.
 func takesNode(args []string) bool {
-	return !slices.Contains([]string{"ls", "status", "explain", "verify", "key", "withdraw", "unfollow"}, args[0])
+	quiet := []string{"ls", "status", "explain", "verify", "key", "withdraw", "unfollow"}
+	return !slices.Contains(quiet, args[0]) && !slices.Contains(args, "evidence")
 }
 
 // publish starts `seed publish` and waits until a peer could fetch.

@@ -13,6 +13,7 @@ import (
 	"handful/swarm"
 	"handful/swarm/console"
 	"handful/swarm/discover"
+	"handful/swarm/follow"
 	"handful/swarm/store"
 )
 
@@ -69,11 +70,14 @@ func (r *running) resume(ctx context.Context, rec store.Record) error {
 		return err
 	}
 	spec := swarm.Spec{Torrent: t, Name: rec.Name}
+	var f *follow.Follower
 	if link, err := signing.ParseLink(m.Link); err == nil {
 		peers, _ := console.Resolve(ctx, link.Peers, r.app.Node.LANOnly)
 		spec.Peers, spec.Trackers = peers, link.Trackers
-		f, err := r.follower(link, peers, link.Trackers)
-		if err != nil {
+		if f, err = r.follower(link, peers, link.Trackers); err != nil {
+			return err
+		}
+		if err := withdrawnYet(ctx, f, m); err != nil {
 			return err
 		}
 		spec.Unlisted = f.Private()
@@ -93,8 +97,33 @@ func (r *running) resume(ctx context.Context, rec store.Record) error {
 	if err != nil {
 		return err
 	}
-	r.items[hash] = &fetching{item: it, meta: m, dest: rec.Dest, began: r.app.Env.Now()}
+	r.items[hash] = &fetching{item: it, meta: m, dest: rec.Dest, began: r.app.Env.Now(), gone: make(chan error, 1)}
+	if f != nil {
+		r.watchWithdrawal(f, r.items[hash], rec.Name)
+	}
 	return nil
+}
+
+// withdrawnYet returns why an entry is gone, nil if it is not, as far as is known.
+func withdrawnYet(ctx context.Context, f *follow.Follower, m meta) error {
+	ctx, cancel := context.WithCancel(ctx)
+	cancel()
+	return f.Withdrawn(ctx, m.Writer, m.Index, m.After)
+}
+
+// watchWithdrawal stops seeding something when its channel takes it back.
+func (r *running) watchWithdrawal(f *follow.Follower, it *fetching, name string) {
+	r.watching.Go(func() {
+		err := f.Withdrawn(r.life, it.meta.Writer, it.meta.Index, it.meta.After)
+		if err == nil || r.fetching(it.item.Infohash().String()) != it {
+			return
+		}
+		r.app.Out().Print(console.Warning{Message: fmt.Sprintf("%s is no longer seeded: %v", name, err)})
+		if err := r.take(it); err != nil {
+			r.app.Log().Debug("not removed", "name", name, "err", err)
+		}
+		it.gone <- &console.Fault{Code: console.NotFound, Hint: "ask the publisher for another link", Err: err}
+	})
 }
 
 // watch reports what moves, what is done, and what is no longer seeded.

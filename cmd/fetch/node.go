@@ -24,6 +24,9 @@ type state interface {
 	// Explain tells how each piece came of something that the running node has. A
 	// fault with code NotFound when there is no such thing, or no node.
 	Explain(ctx context.Context, w wanted) (console.Explained, []console.Piece, error)
+	// Known is what is believed of a channel; a fault with code NotFound when
+	// nothing is.
+	Known(ctx context.Context, id signing.ID) (known, error)
 }
 
 // node is what the commands need of a running node. All methods may be called by
@@ -38,6 +41,10 @@ type node interface {
 	// Seed waits while the torrent is seeded: until stay.For has passed or
 	// stay.Ratio is reached, where that is set.
 	Seed(ctx context.Context, infohash string, stay console.Stay, report func(console.Progress)) error
+	// Ask asks peers for what is newest in the channel that a request names.
+	Ask(ctx context.Context, r fetchRequest) error
+	// Prove makes the proof of the entry that a request names.
+	Prove(ctx context.Context, r fetchRequest) (signing.Proof, error)
 	// Serve seeds everything that was fetched and goes on with what is not
 	// complete, until the context ends.
 	Serve(ctx context.Context, report func(console.Line)) error

@@ -7,9 +7,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"time"
 
 	"handful/manifest"
+	"handful/signing"
 	"handful/swarm/console"
+	"handful/swarm/follow"
 	"handful/swarm/store"
 )
 
@@ -118,4 +121,20 @@ func samePath(a, b string) bool {
 	x, errX := filepath.EvalSymlinks(a)
 	y, errY := filepath.EvalSymlinks(b)
 	return errX == nil && errY == nil && x == y
+}
+
+// Known reads what is believed of a channel.
+func (o *offline) Known(_ context.Context, id signing.ID) (known, error) {
+	dir := filepath.Join(o.dir, "trust")
+	t, err := follow.OpenTrust(dir, id)
+	if err != nil {
+		return known{}, err
+	}
+	if t.Root() == nil {
+		return known{}, &console.Fault{Code: console.NotFound, Message: fmt.Sprintf("nothing is known of channel %s here", id),
+			Hint: "`fetch trust` without --offline asks peers"}
+	}
+	return known{trust: t, writers: t.Writers(), standing: func(writer string, now time.Time) signing.Standing {
+		return t.Standing(writer, now, 0, 0)
+	}}, nil
 }

@@ -28,6 +28,10 @@ type running struct {
 	since  time.Time
 	offers listeners
 
+	life     context.Context // ends, by end, when the node closes
+	end      context.CancelFunc
+	watching sync.WaitGroup
+
 	mu        sync.Mutex
 	followers map[signing.ID]*follow.Follower
 	channels  map[signing.ID]*followed // of those that are read
@@ -42,6 +46,7 @@ type fetching struct {
 	meta  meta // where it was published
 	dest  string
 	began time.Time
+	gone  chan error // has room for why it is no longer seeded
 }
 
 // openNode starts a node that holds the state directory, with the options of
@@ -61,11 +66,13 @@ func openNode(ctx context.Context, a *console.App, stateDir string) (node, error
 		channels:  make(map[signing.ID]*followed),
 		items:     make(map[string]*fetching),
 	}
+	r.life, r.end = context.WithCancel(context.WithoutCancel(ctx))
 	cfg.Known = console.LoadKnown(s, cfg.Logger)
 	cfg.DHTFile = filepath.Join(stateDir, console.DHTFile)
 	cfg.OnOffer = r.offered
 	cfg.OnEvent = r.happened
 	if r.node, err = swarm.Start(ctx, cfg); err != nil {
+		r.end()
 		return nil, errors.Join(err, s.Close())
 	}
 	return r, nil
@@ -80,6 +87,8 @@ func (r *running) happened(ev swarm.Event) {
 
 // Close stops the node; everything is kept for the next one.
 func (r *running) Close() error {
+	r.end()
+	r.watching.Wait()
 	r.silence()
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -126,7 +135,7 @@ func (r *running) Seed(ctx context.Context, infohash string, stay console.Stay, 
 	if f == nil {
 		return fmt.Errorf("%s: %w", infohash, store.ErrNotFound)
 	}
-	return console.AwaitSeeding(ctx, f.item, stay, nil, report)
+	return console.AwaitSeeding(ctx, f.item, stay, f.gone, report)
 }
 
 // Fetch returns when everything is verified and under its final name.
@@ -163,6 +172,12 @@ func (r *running) Fetch(ctx context.Context, req fetchRequest, report func(conso
 			return fetched{Plan: p.plan(req)}, errors.Join(ctx.Err(), r.take(f))
 		}
 		return out, errors.Join(err, r.take(f))
+	}
+	if req.Channel != nil {
+		r.mu.Lock()
+		channel := r.followers[req.Channel.ID]
+		r.mu.Unlock()
+		r.watchWithdrawal(channel, f, spec.Name)
 	}
 	return r.done(f), nil
 }
@@ -236,23 +251,26 @@ func (r *running) resolve(ctx context.Context, req fetchRequest, peers []netip.A
 
 // find waits for the entry that a link names.
 func (r *running) find(ctx context.Context, f *follow.Follower, req fetchRequest) (follow.Found, error) {
-	var late error
-	if req.Timeout > 0 {
-		late = &console.Fault{
-			Code: console.NotFound,
-			Hint: "name a peer with --peer HOST:PORT, check that the publisher runs, or wait longer with --timeout",
-			Err:  fmt.Errorf("nothing after %s: %w", console.Span(req.Timeout), console.ErrNoProgress),
-		}
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, req.Timeout, late)
-		defer cancel()
-	}
+	ctx, cancel := patient(ctx, req.Timeout)
+	defer cancel()
 	found, err := f.Find(ctx, req.Channel.Writer, req.Channel.Index)
 	switch {
 	case errors.Is(err, follow.ErrWithdrawn), errors.Is(err, follow.ErrNoEntry):
 		return found, &console.Fault{Code: console.NotFound, Hint: "ask the publisher for another link", Err: err}
 	}
 	return found, err
+}
+
+// patient returns a context that ends when nothing has come for so long; 0: never.
+func patient(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
+	if timeout == 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeoutCause(ctx, timeout, &console.Fault{
+		Code: console.NotFound,
+		Hint: "name a peer with --peer HOST:PORT, check that the publisher runs, or wait longer with --timeout",
+		Err:  fmt.Errorf("nothing after %s: %w", console.Span(timeout), console.ErrNoProgress),
+	})
 }
 
 // follower returns the running follower of a channel.
@@ -308,7 +326,7 @@ func (r *running) start(spec swarm.Spec, req fetchRequest, m meta) (*fetching, e
 	if err != nil {
 		return nil, err
 	}
-	f := &fetching{item: it, meta: m, dest: req.Dest, began: r.app.Env.Now()}
+	f := &fetching{item: it, meta: m, dest: req.Dest, began: r.app.Env.Now(), gone: make(chan error, 1)}
 	r.items[hash] = f
 	return f, nil
 }

@@ -38,6 +38,7 @@ func TestScripts(t *testing.T) {
 			"exits":   exits,
 			"torrent": makeTorrent,
 			"fetched": asFetched,
+			"channel": makeChannel,
 		},
 	})
 }
@@ -111,7 +112,7 @@ func TestVerbs(t *testing.T) {
 	for _, cmd := range tree(env).Root.Commands() {
 		got += " " + cmd.Name()
 	}
-	if want := " completion explain follow lan man serve status unfollow verify version"; got != want {
+	if want := " completion explain follow lan man serve status trust unfollow verify version"; got != want {
 		t.Errorf("commands are%s, want%s", got, want)
 	}
 }

@@ -30,6 +30,6 @@ Exit status: 0, 1, 2 (a bad link), 3 (some of several links failed), 10 (no peer
 	a := console.NewApp(env, root)
 	serve := serveCommand(a)
 	setFetch(a, root)
-	root.AddCommand(followCommand(a), unfollowCommand(a), lanCommand(a), statusCommand(a), explainCommand(a), serve, verifyCommand(a))
+	root.AddCommand(followCommand(a), unfollowCommand(a), lanCommand(a), statusCommand(a), explainCommand(a), serve, trustCommand(a), verifyCommand(a))
 	return a
 }

@@ -14,23 +14,49 @@ import (
 )
 
 func verifyCommand(a *console.App) *cobra.Command {
-	var torrent string
+	var torrent, proof string
 	cmd := &cobra.Command{
-		Use:   "verify PATH",
+		Use:   "verify [PATH]",
 		Short: "Check that what was fetched is still what was published",
 		Long: `Verify reads everything at PATH and compares it with what was fetched there, or with
 the torrent file that --torrent names. Files that differ are named; none is changed.
 Files that were never part of it are not looked at.
 
-Exit status: 0, 10 (no such path, or nothing was fetched there), 11, 13 (something
-differs), 14 (a file cannot be read), 130 and 143.`,
-		Args: a.Args(1, 1, "the path to verify"),
+With --proof it checks a file that "fetch trust proof" or "fetch trust evidence" has
+written, without a network: that a writer published an entry, or that it signed two
+histories. With a PATH as well, that what is there is what the entry names.
+
+Exit status: 0, 10 (no such path, or nothing was fetched there), 11, 12 (the proof does
+not hold), 13 (something differs), 14 (a file cannot be read), 130 and 143.`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			least := 1
+			if proof != "" {
+				least = 0
+			}
+			return a.Args(least, 1, "the path to verify")(cmd, args)
+		},
 	}
+	cmd.Flags().StringVar(&proof, "proof", "", "check this proof of an entry, or evidence of a fork")
 	cmd.Flags().StringVar(&torrent, "torrent", "", "compare with this torrent file")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		var proven manifest.Entry
+		if proof != "" {
+			var err error
+			if proven, err = readProof(a, a.Env.Path(proof)); err != nil || len(args) == 0 {
+				return err
+			}
+		}
 		ctx, path := cmd.Context(), a.Env.Path(args[0])
 		if _, err := os.Lstat(path); err != nil {
 			return fmt.Errorf("verify: %w", err)
+		}
+		check := func(t *manifest.Torrent) error {
+			if proof != "" {
+				if err := provenBy(t, proven); err != nil {
+					return err
+				}
+			}
+			return verify(ctx, a, t, path)
 		}
 		if torrent != "" {
 			b, err := readTorrent(a.Env.Path(torrent))
@@ -41,7 +67,7 @@ differs), 14 (a file cannot be read), 130 and 143.`,
 			if err != nil {
 				return err
 			}
-			return verify(ctx, a, target.Torrent, path)
+			return check(target.Torrent)
 		}
 		return console.WithState(ctx, a, openOffline, func(ctx context.Context, s state) error {
 			t, err := s.Torrent(ctx, path)
@@ -51,7 +77,7 @@ differs), 14 (a file cannot be read), 130 and 143.`,
 			if err != nil {
 				return err
 			}
-			return verify(ctx, a, t, path)
+			return check(t)
 		})
 	}
 	return cmd

@@ -192,6 +192,7 @@ func (c *Channel) AskRange(p Peer, writer string, size int64) {
 // SendUpdate sends an update to one peer that did not ask for it.
 func (c *Channel) SendUpdate(to Peer, writer string, u signing.Update) {
 	c.gossip.Send(to, message{answer: true, topic: topicUpdate, writer: writer, value: u.Bytes()}.bytes())
+	c.spread.told(to, writer, u)
 }
 
 // SendFork tells a peer, or all if it is 0, that a writer has forked.

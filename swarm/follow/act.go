@@ -188,8 +188,8 @@ func (f *Follower) askDocuments(p channel.Peer) {
 	}
 }
 
-// askNews asks a peer for the newest heads of the writers that are followed; of the first
-// ones, if there are many. What is missing then is asked of one peer.
+// askNews asks a peer for the newest heads of the writers that are followed, of the first
+// ones if there are many. What is missing then is asked of one peer.
 func (f *Follower) askNews(p channel.Peer) {
 	writers := f.open()
 	for _, w := range writers[:min(len(writers), maxAsked)] {
@@ -238,7 +238,7 @@ func (f *Follower) askAgain() {
 			f.wire.AskPage(p, at.writer, at.index, f.trust.Size(at.writer))
 		}
 		for _, w := range some {
-			f.wire.AskUpdate(p, w, f.trust.Size(w))
+			f.wire.AskUpdateWithin(p, w, f.trust.Size(w), channel.Introduction)
 		}
 	})
 }

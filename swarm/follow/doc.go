@@ -1,10 +1,46 @@
 // Package follow is the follower's side: news from any source goes through [Trust],
 // which keeps on disk what was believed, before anything is done about it.
 //
+// # What a follower asks for
+//
+// Who joins is asked for the root document behind the newest one, for documents that are
+// known to be missing, for the news of each writer, and for entries that somebody waits for;
+// and is told of forks. Later news lead to questions:
+//
+//	a newer root document (an update or entry names its version,
+//	    or a head is by keys that are not known)          asked of who says so, then of all
+//	a grant, and the targets document that it names       asked of all until somebody has it
+//	an update that does not continue what is held         the update from the size that is held
+//	one that contradicts it                               its sender's range: a fork, or a lie
+//	a smaller one                                         is answered with what is held
+//
+// What is accepted is passed on. A new root document is passed on by its version, in an
+// update; the proof of a fork as it is, to all. When a document takes entries back, what was
+// verified of that history is forgotten, and everybody is asked for news again.
+//
+// Writers are m, those whom the targets document in force grants, and those of whom something
+// is held. The log of one who was revoked ends where it is.
+//
+// # First contact
+//
+// Of a writer of whom nothing is known the updates of three sources are collected, or what
+// comes within 3 s of the first one. The largest that verifies is taken and the others are
+// held against it. One source counts once, whatever it says: an address where a peer listens,
+// or the DHT. Whoever names an entry ([Follower.Find]) takes the first head that covers it.
+// [Follower.Standing] says how many sources showed nothing newer than what is believed.
+//
+// # Sources
+//
 // Sources are the peers of the channel's swarm, and the channel's items in the DHT
 // (package channel says what they are). The items are asked for when the key is known: from
 // a link or from the root document. They are asked for at once, after 2 minutes, 4, and so
 // on up to half an hour, and what was found to be the newest is put again, so that every
 // follower keeps them alive. An item counts as one source; it never ends the listening of
 // the first contact alone. A channel that turns out to be private is taken out of the DHT.
+//
+// # Crashes
+//
+// The state is one file ([Trust]). It is replaced durably before a call that changes it
+// returns, so whatever was passed on, shown or fetched is there after any crash; what was not
+// is asked for again.
 package follow

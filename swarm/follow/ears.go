@@ -62,11 +62,6 @@ func (e ears) Left(p channel.Peer) {
 				delete(f.helped, c)
 			}
 		}
-		for c := range f.pressed {
-			if mine(c) {
-				delete(f.pressed, c)
-			}
-		}
 	})
 }
 
@@ -199,12 +194,6 @@ func (f *Follower) take(p channel.Peer, writer string, u signing.Update) {
 	f.after(p, writer, u, acc, err)
 }
 
-// pressed is what a peer was asked because it could not be judged what it said.
-type pressed struct {
-	head string
-	size int64
-}
-
 // after acts on trust's judgement of an update.
 func (f *Follower) after(p channel.Peer, writer string, u signing.Update, acc signing.Accepted, err error) {
 	if err != nil {
@@ -212,7 +201,6 @@ func (f *Follower) after(p channel.Peer, writer string, u signing.Update, acc si
 	}
 	at := conversation{p, writer}
 	behind, older := errors.AsType[*signing.RollbackError](err)
-	again := false
 	f.change(func() {
 		f.note(err)
 		n := acc.Needs
@@ -222,16 +210,11 @@ func (f *Follower) after(p channel.Peer, writer string, u signing.Update, acc si
 		if n.Range && p != nobody {
 			f.ranges[at] = u
 		}
-		if n.Update {
-			now := pressed{string(u.Head), n.Size}
-			again = f.pressed[at] == now
-			f.pressed[at] = now
-		}
 	})
 	if older {
 		f.help(p, writer, behind.Offered)
 	}
-	f.ask(p, writer, acc.Needs, again)
+	f.ask(p, writer, acc.Needs)
 	if acc.Changed {
 		f.wire.Push(writer, u, p)
 		f.offer()
@@ -271,9 +254,8 @@ func (f *Follower) help(p channel.Peer, writer string, size int64) {
 	}
 }
 
-// ask asks for what trust needs to judge an update. again: it is the same that was needed
-// when the peer was asked before, so it does not have more.
-func (f *Follower) ask(p channel.Peer, writer string, n signing.Need, again bool) {
+// ask asks for what trust needs to judge an update.
+func (f *Follower) ask(p channel.Peer, writer string, n signing.Need) {
 	if n.Root > 0 {
 		f.each(p, func(q channel.Peer) { f.wire.AskRoot(q, n.Root) })
 	}
@@ -282,8 +264,8 @@ func (f *Follower) ask(p channel.Peer, writer string, n signing.Need, again bool
 		f.wire.AskRange(p, writer, n.Size)
 	case n.Update && p != nobody:
 		f.wire.Missing(writer)
-	case n.Range, n.Update && !again:
-		f.each(p, func(q channel.Peer) { f.wire.AskUpdate(q, writer, f.trust.Size(writer)) })
+	case n.Range, n.Update:
+		f.each(nobody, func(q channel.Peer) { f.wire.AskUpdate(q, writer, f.trust.Size(writer)) })
 	}
 }
 

@@ -73,28 +73,73 @@ func (f *Follower) Find(ctx context.Context, writer string, index int64) (Found,
 	}
 }
 
-// Settle waits until a writer's newest is what enough sources show, or they had the time to
-// say something else. It returns early when ctx ends.
-func (f *Follower) Settle(ctx context.Context, writer string) {
+// Settle waits until enough sources have shown nothing newer than what is believed of each
+// writer, or nothing new has come for a while. The error when ctx ends before anything is
+// known says what is missing.
+func (f *Follower) Settle(ctx context.Context) error {
 	timer := time.NewTimer(listenTime)
 	defer timer.Stop()
+	heard := 0
 	for {
 		news := f.Changed()
-		f.mu.Lock()
-		enough := len(f.told[writer]) >= enoughSources
-		f.mu.Unlock()
-		if enough || f.trust.Fork(writer) != nil {
-			return
+		if now := f.heard(); now != heard {
+			heard = now
+			timer.Reset(listenTime)
+		}
+		if f.agreed() {
+			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return
-		case <-timer.C:
-			f.decide(writer)
-			return
+			if heard == 0 {
+				return f.missing(ctx, signing.MainWriter, -1)
+			}
+			return nil
 		case <-news:
+		case <-timer.C:
+			for _, w := range f.Writers() {
+				f.decide(w)
+			}
+			if heard > 0 && f.heard() == heard {
+				return nil
+			}
+			timer.Reset(listenTime)
 		}
 	}
+}
+
+// heard counts what is known: documents, writers, and who told something of them.
+func (f *Follower) heard() int {
+	root := f.trust.Root()
+	if root == nil {
+		return 0
+	}
+	n := int(root.Version())
+	if targets := f.trust.Targets(); targets != nil {
+		n += int(targets.Version())
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, told := range f.told {
+		n += 1 + len(told)
+	}
+	return n
+}
+
+// agreed reports whether enough sources agree on each writer.
+func (f *Follower) agreed() bool {
+	if f.trust.Root() == nil || f.trust.Wants() != (signing.Need{}) {
+		return false
+	}
+	writers := f.open()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, w := range writers {
+		if len(f.told[w]) < enoughSources && f.trust.Fork(w) == nil {
+			return false
+		}
+	}
+	return true
 }
 
 // missing explains why nothing was found in time.

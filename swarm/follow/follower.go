@@ -80,12 +80,11 @@ type Follower struct {
 	contacts map[string]*contact             // by writer
 	ranges   map[conversation]signing.Update // what to judge when its sender's range comes
 	helped   map[conversation]int64          // the size up to which a peer was helped unasked
-	pressed  map[conversation]pressed        // what a peer was asked last because it could not be judged
 	early    map[conversation]signing.Fork   // proofs that cannot be judged yet
 	pages    map[place][]byte                // entries that were asked for and verified
 	wanted   map[place]bool                  // what to ask pages for
-	windows  map[string]*window              // of writers that are read; nil: nobody reads
 	proofs   map[place]*signing.Proof        // what to make proofs of; nil: not yet made
+	windows  map[string]*window              // of writers that are read; nil: none
 	acted    standing                        // what of the state has been acted on
 	turn     int                             // the writer that is asked for next, of many
 	refused  error                           // the last thing that trust refused
@@ -118,7 +117,7 @@ func Open(cfg Config) (*Follower, error) {
 	f.later = func(d time.Duration, do func()) { f.working.Go(func() { after(ctx, d, do) }) }
 	f.channel, err = channel.Join(cfg.Node, channel.Config{
 		ID: cfg.ID, Source: held{trust}, Sink: ears{f}, Peers: cfg.Peers, Trackers: cfg.Trackers, Now: cfg.Now,
-		Private: f.Private(), Writers: f.Writers,
+		Private: f.Private(), Writers: f.open,
 	})
 	if err != nil {
 		stop()
@@ -152,7 +151,6 @@ func newFollower(cfg Config, trust *Trust) *Follower {
 		contacts: make(map[string]*contact),
 		ranges:   make(map[conversation]signing.Update),
 		helped:   make(map[conversation]int64),
-		pressed:  make(map[conversation]pressed),
 		early:    make(map[conversation]signing.Fork),
 		pages:    make(map[place][]byte),
 		wanted:   make(map[place]bool),
@@ -226,10 +224,15 @@ func (f *Follower) change(c func()) {
 // Standing returns how much the newest of a writer is worth now: its state, how old it is,
 // and how many of the sources that were asked showed nothing else.
 func (f *Follower) Standing(writer string) signing.Standing {
+	return f.StandingAt(writer, f.cfg.Now())
+}
+
+// StandingAt is Standing at another time.
+func (f *Follower) StandingAt(writer string, now time.Time) signing.Standing {
 	f.mu.Lock()
 	sources, met := len(f.told[writer]), f.met
 	f.mu.Unlock()
-	return f.trust.Standing(writer, f.cfg.Now(), sources, max(met, sources))
+	return f.trust.Standing(writer, now, sources, max(met, sources))
 }
 
 // offer puts what is believed on the local network, so that others find it there

@@ -82,7 +82,9 @@ func (f *Follower) Read(ctx context.Context, from func(writer string, size int64
 		case <-news:
 		case <-again.C:
 		case <-listen.C:
-			f.decide(signing.MainWriter)
+			for _, w := range f.Writers() {
+				f.decide(w)
+			}
 		}
 	}
 }
@@ -139,10 +141,11 @@ func (w *window) verified(h signing.Head) {
 
 // handedOn notes that entries were taken.
 func (f *Follower) handedOn(told []Told) error {
-	next := make(map[string]int64)
+	next, gone := make(map[string]int64), make(map[string]int64)
 	f.change(func() {
 		for _, t := range told {
 			w := f.windows[t.Writer]
+			gone[t.Writer] = w.gone
 			w.next = t.Index + 1
 			w.size -= len(w.raw[t.Index])
 			delete(w.raw, t.Index)
@@ -151,7 +154,9 @@ func (f *Follower) handedOn(told []Told) error {
 	})
 	return f.trust.Do(func(s *signing.Trusted) error {
 		for w, n := range next {
-			s.HandedOn(w, n)
+			if lastVersion(s.Withdrawn(w)) == gone[w] { // else others stand there by now
+				s.HandedOn(w, n)
+			}
 		}
 		return nil
 	})

@@ -19,6 +19,21 @@ func (t *Trust) ID() signing.ID { return see(t, (*signing.Trusted).ID) }
 // Root returns the newest root document, or nil.
 func (t *Trust) Root() *signing.Root { return see(t, (*signing.Trusted).Root) }
 
+// Roots returns all root documents, the first one first.
+func (t *Trust) Roots() (all []*signing.Root) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for v := int64(1); ; v++ {
+		raw := t.state.RootBytes(v)
+		if raw == nil {
+			return all
+		}
+		if r, err := signing.ParseRoot(raw); err == nil { // it was verified when it came
+			all = append(all, r)
+		}
+	}
+}
+
 // RootBytes returns the root document of a version; nil if it is not held.
 func (t *Trust) RootBytes(version int64) []byte {
 	return see(t, func(s *signing.Trusted) []byte { return s.RootBytes(version) })

@@ -137,15 +137,26 @@ func (m *member) AskUpdate(p channel.Peer, writer string, size int64) {
 	})
 }
 
-func (m *member) AskUpdateWithin(p channel.Peer, writer string, size, _ int64) {
-	m.AskUpdate(p, writer, size)
+func (m *member) AskUpdateWithin(p channel.Peer, writer string, size, limit int64) {
+	m.ask(p, func(from *member) func() {
+		u, ok := from.source.UpdateWithin(writer, size, int(limit))
+		if !ok {
+			return nil
+		}
+		return func() { m.sink.Update(p, writer, u) }
+	})
 }
 
-// Missing asks everybody.
 func (m *member) Missing(writer string) {
-	ours, _ := m.source.Holds(writer)
+	ours, known := m.source.Holds(writer)
 	for _, p := range m.Peers() {
-		m.AskUpdate(p, writer, ours.Size)
+		if h, ok := m.world.member(p).source.Holds(writer); ok && h.Size > ours.Size {
+			if known {
+				m.AskUpdate(p, writer, ours.Size)
+			} else {
+				m.AskUpdateWithin(p, writer, 0, channel.Introduction)
+			}
+		}
 	}
 }
 
@@ -421,62 +432,6 @@ func (o *owner) tell(m *member, writer string, before int64) {
 	u, err := o.logs[writer].UpdateFor(before)
 	o.must(err)
 	m.Push(writer, u, 0)
-}
-
-// The owner's source.
-func (o *owner) UpdateFor(writer string, size int64) (signing.Update, bool) {
-	l := o.logs[writer]
-	if l == nil || l.Head().Raw == nil {
-		return signing.Update{}, false
-	}
-	u, err := l.UpdateFor(size)
-	return u, err == nil
-}
-
-func (o *owner) UpdateWithin(writer string, size int64, _ int) (signing.Update, bool) {
-	return o.UpdateFor(writer, size)
-}
-
-func (o *owner) Holds(writer string) (channel.Holding, bool) {
-	l := o.logs[writer]
-	if l == nil || l.Head().Raw == nil {
-		return channel.Holding{}, false
-	}
-	return channel.Holding{Size: l.Head().Size, Time: l.Head().Time.Unix()}, true
-}
-
-func (o *owner) RootBytes(version int64) []byte {
-	if version < 1 || version > int64(len(o.roots)) {
-		return nil
-	}
-	return o.roots[version-1].Bytes()
-}
-
-func (o *owner) TargetsBytes(hash [32]byte) []byte {
-	for _, d := range o.targets {
-		if d.Hash() == hash {
-			return d.Bytes()
-		}
-	}
-	return nil
-}
-
-func (o *owner) Page(writer string, first, count, size int64) (signing.Page, bool) {
-	l := o.logs[writer]
-	if l == nil {
-		return signing.Page{}, false
-	}
-	p, err := l.Page(first, count, size)
-	return p, err == nil
-}
-
-func (o *owner) Range(writer string, size int64) ([][32]byte, bool) {
-	l := o.logs[writer]
-	if l == nil || size > l.Size() {
-		return nil, false
-	}
-	r, err := l.Range(0, size)
-	return r, err == nil
 }
 
 // check compares what a follower believes of a writer with what the owner published.
