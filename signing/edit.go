@@ -220,8 +220,25 @@ func (r *Root) editHandful(x map[string]any, e RootEdit) error {
 // ParseRootPayload reads what root keys sign, without signatures: the canonical JSON of
 // [Root.Payload], as it comes to those who are asked to sign.
 func ParseRootPayload(payload []byte) (*Root, error) {
-	if len(payload) > MaxRoot {
-		return nil, fmt.Errorf("root payload: %w: %d bytes, but at most %d are possible", ErrMalformed, len(payload), MaxRoot)
+	raw, err := unsigned(payload, MaxRoot)
+	if err != nil {
+		return nil, fmt.Errorf("root payload: %w", err)
+	}
+	r, err := ParseRoot(raw)
+	if err != nil {
+		return nil, err
+	}
+	if !bytes.Equal(r.payload, payload) {
+		return nil, fmt.Errorf("root payload: %w: not in canonical JSON", ErrMalformed)
+	}
+	return r, nil
+}
+
+// unsigned returns the document without signatures whose payload, of at most limit bytes,
+// this is.
+func unsigned(payload []byte, limit int) ([]byte, error) {
+	if len(payload) > limit {
+		return nil, malformed("%d bytes, but at most %d are possible", len(payload), limit)
 	}
 	// Canonical JSON has control characters bare within strings, JSON escapes them.
 	var text []byte
@@ -236,18 +253,11 @@ func ParseRootPayload(payload []byte) (*Root, error) {
 	dec.UseNumber()
 	var signed map[string]any
 	if err := dec.Decode(&signed); err != nil {
-		return nil, fmt.Errorf("root payload: %w: %w", ErrMalformed, err)
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
 	raw, err := printDocument(map[string]any{"signatures": []any{}, "signed": signed})
 	if err != nil {
-		return nil, fmt.Errorf("root payload: %w: %w", ErrMalformed, err)
+		return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 	}
-	r, err := ParseRoot(raw)
-	if err != nil {
-		return nil, err
-	}
-	if !bytes.Equal(r.payload, payload) {
-		return nil, fmt.Errorf("root payload: %w: not in canonical JSON", ErrMalformed)
-	}
-	return r, nil
+	return raw, nil
 }

@@ -2,6 +2,8 @@ package signing
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"handful/manifest/bencode"
 )
@@ -85,4 +87,63 @@ func GrantEntry(t *Targets, unixMilli, root, newest int64) []byte {
 		{"^", appendDict(nil, at)}, {"h", bencode.AppendString(nil, hash[:])}, {"t", bencode.AppendInt(nil, unixMilli)},
 		{"v", bencode.AppendInt(nil, t.version)}, {"y", bencode.AppendString(nil, kindGrant)},
 	})
+}
+
+// ReadGrant returns the SHA-256 and the version of the targets document that an entry
+// puts into force; ok is false when the entry is no grant.
+func ReadGrant(entry []byte) (hash [32]byte, version int64, ok bool) {
+	p, err := readPointers(entry)
+	return p.hash, p.version, err == nil && p.version > 0
+}
+
+// ReadStamp returns what an entry says about documents, as [StampEntry] set it: the version
+// of the newest root document, and the index + 1 of the newest grant; 0: not said.
+func ReadStamp(entry []byte) (root, grant int64) {
+	p, err := readPointers(entry)
+	if err != nil {
+		return 0, 0
+	}
+	return p.root, p.grant
+}
+
+// StampEntry sets what an entry says about documents: the version of the newest root
+// document, and the newest grant of the main writer, as its index + 1; 0 leaves it out.
+// All else that the entry says stays, in the one spelling of bencode.
+func StampEntry(entry []byte, root, grant int64) ([]byte, error) {
+	all, err := readDict(entry)
+	if err != nil {
+		return nil, fmt.Errorf("stamp entry: %w: %w", ErrMalformed, err)
+	}
+	at := map[string][]byte{}
+	if old, ok := all["^"]; ok {
+		if at, err = readDict(old); err != nil {
+			return nil, fmt.Errorf("stamp entry: pointers: %w: %w", ErrMalformed, err)
+		}
+	}
+	for key, n := range map[string]int64{"p": root, "g": grant} {
+		delete(at, key)
+		if n > 0 {
+			at[key] = bencode.AppendInt(nil, n)
+		}
+	}
+	delete(all, "^")
+	if len(at) > 0 {
+		all["^"] = printDict(at)
+	}
+	return printDict(all), nil
+}
+
+func readDict(b []byte) (map[string][]byte, error) {
+	all := map[string][]byte{}
+	r := bencode.NewReader(b)
+	r.Dict(func(key string) { all[key] = r.Skip() })
+	return all, r.End()
+}
+
+func printDict(all map[string][]byte) []byte {
+	b := []byte{'d'}
+	for _, key := range slices.Sorted(maps.Keys(all)) {
+		b = append(bencode.AppendString(b, key), all[key]...)
+	}
+	return append(b, 'e')
 }

@@ -68,6 +68,13 @@ func (c *claims) any() bool {
 	return c.all || c.set.Count() > 0
 }
 
+// peek returns the set as snapshot does, and leaves it to the loop to take notice.
+func (c *claims) peek() (all bool, set policy.Set) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.all, append(policy.Set{}, c.set...)
+}
+
 // snapshot returns the set; nil means every piece.
 func (c *claims) snapshot() policy.Set {
 	c.mu.Lock()

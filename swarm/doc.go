@@ -38,6 +38,16 @@
 // announced there, swarms without content too, and who is found goes into its address
 // book. Of a torrent without metadata it is not known yet whether it is private.
 //
+// # Web seeds
+//
+// A web server that has the files (BEP 19) is the last tier. It is asked for pieces that
+// no peer here has, 2 s after the download began, each by the member whose turn it is
+// (webseed.go), for all when peers have delivered nothing for 9 s, and for nothing while
+// an origin is there that delivers. Pieces are read by ranges of up to 8 MiB, or, from a
+// server that knows no ranges, out of whole files, verified with SHA-256 before they are
+// written, and counted as [TierWebSeed]. A server with three wrong pieces is given up. The
+// torrent file is asked for on the web when peers have not told the metadata for 2 s.
+//
 // # The wrapped connection
 //
 // Every connection of the engine is a tap (tap.go), the place where this node's

@@ -50,6 +50,9 @@ type Spec struct {
 	Trackers []string         // announce URLs, beside the node's own
 	// Unlisted keeps the item out of the DHT, as what belongs to a private channel.
 	Unlisted bool
+	// WebSeeds are URLs of the files (BEP 19): the last resort. WebTorrents are URLs of the
+	// torrent file, for when no peer tells the metadata.
+	WebSeeds, WebTorrents []string
 }
 
 // Item is one torrent of a node.
@@ -67,14 +70,16 @@ type Item struct {
 	left    atomic.Int64 // bytes missing; the loop writes it
 	opened  atomic.Bool  // the engine has the content
 	came    origins
-	given   given // how often each piece was sent
-	cancel  context.CancelFunc
-	done    chan struct{} // closed when complete or failed
-	stopped chan struct{} // closed when run has returned
-	filled  chan struct{} // closed when every piece is verified
-	layered chan struct{} // closed when no piece layer is missing
-	ending  sync.Once     // of the first send to failed
-	failed  chan error    // what ends the download: an error of the disk, or a torrent that contradicts itself; capacity 1
+	// webTorrent is what a web server told, and fits; nil until then.
+	webTorrent atomic.Pointer[manifest.Torrent]
+	given      given // how often each piece was sent
+	cancel     context.CancelFunc
+	done       chan struct{} // closed when complete or failed
+	stopped    chan struct{} // closed when run has returned
+	filled     chan struct{} // closed when every piece is verified
+	layered    chan struct{} // closed when no piece layer is missing
+	ending     sync.Once     // of the first send to failed
+	failed     chan error    // what ends the download: an error of the disk, or a torrent that contradicts itself; capacity 1
 
 	// Set by run before the engine's storage is opened, not changed after.
 	torrent *manifest.Torrent
@@ -87,6 +92,7 @@ type Item struct {
 	unlisted     bool // not to be named in the DHT
 	book         *book
 	links        map[uint64]*link
+	changes      int             // how often links came, went, or said who they are
 	sight        *policy.Sight   // set while fetching
 	wanted       policy.Set      // pieces that the engine was told to fetch
 	grants       *policy.Grants  // set for an origin
@@ -104,6 +110,7 @@ type Item struct {
 	usefulSeen   int64
 	down, up     meter
 	host         hostCopy
+	web          webCopy
 }
 
 // Infohash returns the hash under which the item is known on the wire.
@@ -238,15 +245,20 @@ func (it *Item) seed(ctx context.Context) error {
 // metadata waits for the info dict and checks it.
 func (it *Item) metadata(ctx context.Context) error {
 	if it.torrent == nil {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-it.t.GotInfo():
+		if err := it.awaitInfo(ctx); err != nil {
+			return err
 		}
 		info := it.t.Metainfo().InfoBytes
 		t, err := manifest.ParseInfo(info)
 		if err != nil {
 			return fmt.Errorf("metadata of %s: %w", it.hash, err)
+		}
+		if w := it.webTorrent.Load(); w != nil {
+			for _, l := range t.MissingLayers() {
+				if err := t.AddLayer(l.Root, w.Layer(l.Root)); err != nil {
+					it.node.log.Debug("a layer is missing on the web too", "torrent", it.hash, "err", err)
+				}
+			}
 		}
 		it.node.call(func() {
 			it.torrent = t
@@ -259,6 +271,9 @@ func (it *Item) metadata(ctx context.Context) error {
 			}
 		})
 		it.node.eng.alias(it)
+		if it.webTorrent.Load() != nil {
+			it.t.AddPieceLayers(layersOf(t))
+		}
 	}
 	if want := it.spec.InfoSum; want != nil && it.torrent.InfoSum() != *want {
 		return fmt.Errorf("metadata of %s: SHA-256 of the info dict is not the one that was signed: %w", it.hash, ErrContent)
@@ -270,6 +285,23 @@ func (it *Item) metadata(ctx context.Context) error {
 	it.pieces.Store(int64(it.torrent.NumPieces()))
 	it.given.setPiece(it.torrent.PieceLength)
 	return nil
+}
+
+// awaitInfo waits for the info dict.
+func (it *Item) awaitInfo(ctx context.Context) error {
+	if len(it.spec.WebTorrents) > 0 {
+		asking, stop := context.WithCancel(ctx)
+		var wg sync.WaitGroup
+		wg.Go(func() { it.webMetadata(asking) })
+		defer wg.Wait()
+		defer stop()
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-it.t.GotInfo():
+		return nil
+	}
 }
 
 // supported refuses metainfo on which the engine would panic: it cannot place
@@ -381,6 +413,7 @@ func (it *Item) fetch(ctx context.Context) error {
 	copying, stop := context.WithCancel(ctx)
 	head, wait := it.startHost(copying)
 	defer wait()
+	defer it.startWeb(copying)()
 	defer stop()
 	it.node.call(func() {
 		it.node.setState(it, StateFetching, nil)

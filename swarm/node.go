@@ -103,6 +103,7 @@ type Node struct {
 	front   *front
 	eng     *engine
 	mail    *mailbox
+	web     *http.Client
 	lan     *lan
 	ann     *discover.Announcer
 	tracker *tracker.Server // nil without
@@ -153,6 +154,7 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 			n.log.Warn("the list of known peers is damaged and starts anew", "err", err)
 		}
 	}
+	n.web = newWeb(n)
 	n.ctx, n.stop = context.WithCancel(context.WithoutCancel(ctx))
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+statusPath, n.serveStatus)
@@ -257,6 +259,7 @@ func (n *Node) newItem(spec Spec) (*Item, error) {
 		links:    make(map[uint64]*link),
 		haves:    make(map[uint64]bool),
 		cancel:   func() {},
+		web:      webCopy{seeds: newWebSeeds(spec.WebSeeds)},
 	}
 	if spec.Content != nil {
 		it.torrent = spec.Content.Torrent()
@@ -360,6 +363,7 @@ func (n *Node) Close() error {
 	err := errors.Join(dht, n.eng.close())
 	n.front.close()
 	n.helpers.Wait()
+	n.web.CloseIdleConnections()
 	<-n.loopEnd
 	for _, it := range items {
 		if it.gossip != nil {

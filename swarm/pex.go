@@ -22,6 +22,7 @@ const (
 type pexState struct {
 	on   bool
 	told map[netip.AddrPort]bool
+	seen int // Item.changes when it was told all
 	next time.Time
 }
 
@@ -30,7 +31,7 @@ func (n *Node) pexPulse(it *Item, now time.Time) {
 		return
 	}
 	for _, l := range it.links {
-		if l.pex.on && !now.Before(l.pex.next) {
+		if l.pex.on && l.pex.seen != it.changes && !now.Before(l.pex.next) {
 			n.pexSend(it, l, now)
 		}
 	}
@@ -54,6 +55,9 @@ func (n *Node) pexSend(it *Item, to *link, now time.Time) {
 		if !current[ap] && len(dropped) < pexMax {
 			dropped = append(dropped, ap)
 		}
+	}
+	if len(added) < pexMax && len(dropped) < pexMax {
+		to.pex.seen = it.changes
 	}
 	if len(added)+len(dropped) == 0 {
 		return

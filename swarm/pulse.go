@@ -48,6 +48,7 @@ func (n *Node) pulse(now time.Time) {
 		it.up.update(it.sent(), now)
 		n.progress(it, now)
 		n.hostPulse(it)
+		n.webStep(it, now)
 		n.look(it, now)
 		n.endVisits(it, now)
 		n.unsnub(it, now)

@@ -246,7 +246,7 @@ func (n *Node) showPieces(it *Item) {
 func (n *Node) wantShown(it *Item, pieces []int) {
 	var news []int
 	for _, p := range pieces {
-		if !it.wanted.Has(p) && !slices.Contains(it.host.held, p) { // those are wanted when they are released
+		if !it.wanted.Has(p) && !slices.Contains(it.host.held, p) && !slices.Contains(it.web.held, p) { // those are wanted when they are released
 			it.wanted.Add(p)
 			news = append(news, p)
 		}

@@ -35,6 +35,7 @@ func TestEndToEnd(t *testing.T) {
 	t.Run("explain", func(t *testing.T) { t.Parallel(); testExplain(t, l) })
 	t.Run("input", func(t *testing.T) { t.Parallel(); testInput(t, l) })
 	t.Run("follow", func(t *testing.T) { t.Parallel(); testFollow(t, l) })
+	t.Run("channel", func(t *testing.T) { t.Parallel(); testChannel(t, l) })
 	t.Run("dht", func(t *testing.T) { t.Parallel(); testDHT(t, l) })
 }
 
@@ -152,7 +153,7 @@ func (s *side) start(name string, args ...string) *process {
 
 // takesNode tells the commands that run a node from those that only look.
 func takesNode(args []string) bool {
-	quiet := []string{"ls", "status", "explain", "verify", "key", "withdraw", "unfollow"}
+	quiet := []string{"ls", "status", "explain", "verify", "key", "withdraw", "unfollow", "init", "root", "sign", "writer"}
 	return !slices.Contains(quiet, args[0]) && !slices.Contains(args, "evidence")
 }
 

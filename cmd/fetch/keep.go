@@ -80,7 +80,8 @@ func (r *running) resume(ctx context.Context, rec store.Record) error {
 		if err := withdrawnYet(ctx, f, m); err != nil {
 			return err
 		}
-		spec.Unlisted = f.Private()
+		spec.Unlisted, spec.Infohash = f.Private(), swarm.Infohash(t.InfoHash())
+		addMirrors(&spec, link)
 	}
 	if rec.Kind == store.Finished {
 		c, err := r.store.Reopen(ctx, rec)

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	"handful/swarm/console"
 	"handful/swarm/discover"
 	"handful/swarm/follow"
+	"handful/swarm/mirror"
 	"handful/swarm/store"
 )
 
@@ -213,13 +215,13 @@ func (r *running) spec(ctx context.Context, req fetchRequest, peers []netip.Addr
 		return r.resolve(ctx, req, peers)
 	case req.Magnet != nil:
 		mg := req.Magnet
-		spec = swarm.Spec{Infohash: swarm.Infohash(mg.WireHash()), Name: mg.Name, Trackers: mg.Trackers}
+		spec = swarm.Spec{Infohash: swarm.Infohash(mg.WireHash()), Name: mg.Name, Trackers: mg.Trackers, WebSeeds: slices.Concat(mg.WebSeeds, req.WebSeeds)}
 		if mg.HasV2 {
 			sum := mg.InfoHashV2
 			spec.InfoSum = &sum
 		}
 	case req.Torrent != nil:
-		spec = swarm.Spec{Torrent: req.Torrent, Name: req.Torrent.Name}
+		spec = swarm.Spec{Torrent: req.Torrent, Name: req.Torrent.Name, WebSeeds: slices.Concat(req.Torrent.WebSeeds, req.WebSeeds)}
 	}
 	r.app.Out().Print(console.Note{Message: "unsigned: nobody vouches for this torrent, it is checked against its own hashes only"})
 	return spec, m, nil, nil
@@ -228,7 +230,10 @@ func (r *running) spec(ctx context.Context, req fetchRequest, peers []netip.Addr
 // resolve asks a channel what its entry is.
 func (r *running) resolve(ctx context.Context, req fetchRequest, peers []netip.AddrPort) (spec swarm.Spec, m meta, entry *console.Entry, err error) {
 	l := req.Channel
-	f, err := r.follower(*l, peers, append(l.Trackers, req.Trackers...))
+	link := *l
+	link.Trackers = slices.Concat(l.Trackers, req.Trackers)
+	link.WebSeeds = slices.Concat(l.WebSeeds, req.WebSeeds)
+	f, err := r.follower(link, peers, link.Trackers)
 	if err != nil {
 		return spec, m, nil, err
 	}
@@ -245,7 +250,8 @@ func (r *running) resolve(ctx context.Context, req fetchRequest, peers []netip.A
 	}
 	spec.Trackers = l.Trackers
 	spec.Peers = f.Addrs()
-	link := *l
+	addMirrors(&spec, link)
+	link.Trackers = l.Trackers // not those of this run
 	link.Writer, link.Index = found.Writer, found.Index
 	return spec, meta{Channel: l.ID.String(), Writer: found.Writer, Index: found.Index, After: found.After, Link: link.String()}, nil, nil
 }
@@ -281,11 +287,14 @@ func (r *running) follower(l signing.Link, peers []netip.AddrPort, trackers []st
 	defer r.mu.Unlock()
 	if f := r.followers[id]; f != nil {
 		f.AddPeers(peers...)
+		if err := f.AddMirrors(l.WebSeeds...); err != nil {
+			r.app.Out().Print(console.Warning{Message: err.Error()})
+		}
 		return f, nil
 	}
 	f, err := follow.Open(follow.Config{
 		Node: r.node, Dir: filepath.Join(r.dir, "trust"), ID: id, Peers: peers, Trackers: trackers,
-		DHTKey: l.ItemKey(), Private: l.ReadKey != "",
+		DHTKey: l.ItemKey(), Private: l.ReadKey != "", Mirrors: l.WebSeeds,
 		Logger: r.app.Log(), Now: r.app.Env.Now,
 	})
 	if err != nil {
@@ -294,6 +303,19 @@ func (r *running) follower(l signing.Link, peers []netip.AddrPort, trackers []st
 	r.followers[id] = f
 	r.offers.add(func(o discover.Offer, from netip.AddrPort, _ string) { f.Hear(o, from) })
 	return f, nil
+}
+
+// addMirrors lets a torrent of a channel come from the web servers of its link: from a
+// mirror's files, or, where there is no mirror, from files that stand right there.
+func addMirrors(spec *swarm.Spec, l signing.Link) {
+	for _, s := range l.WebSeeds {
+		base, err := mirror.ParseBase(s)
+		if err != nil {
+			continue // the follower has said so
+		}
+		spec.WebTorrents = append(spec.WebTorrents, base+mirror.TorrentPath(l.ID, spec.Infohash))
+		spec.WebSeeds = append(spec.WebSeeds, base+mirror.FilesPath(l.ID, spec.Infohash), base)
+	}
 }
 
 // entryOf shows an entry that is no torrent.

@@ -27,7 +27,7 @@ func keyCommand(a *console.App) *cobra.Command {
 whoever has online.pem can publish until the owner replaces that key; dht.pem can
 only delay followers. Lost keys cannot be made again: keep an export in a safe place.`,
 	})
-	cmd.AddCommand(keyShow(a), keyExport(a), keyImport(a))
+	cmd.AddCommand(keyShow(a), keyExport(a), keyImport(a), keyOffline(a), keyRotate(a), keyCompromise(a), keyRevoke(a))
 	return cmd
 }
 

@@ -5,6 +5,7 @@ import (
 	"io"
 	"time"
 
+	"handful/signing"
 	"handful/swarm/console"
 )
 
@@ -17,6 +18,9 @@ type lister interface {
 	// Granted is to whom the pieces of an item were granted since the node started;
 	// nothing while none runs.
 	Granted(infohash string) []console.Granted
+	// Reload goes over to the newer documents of a channel. It reports whether followers
+	// are told of them: not while no node runs.
+	Reload(ctx context.Context, id signing.ID) (told bool, err error)
 	// Feeds are the sources that were imported.
 	Feeds() ([]source, error)
 }
@@ -43,6 +47,10 @@ type node interface {
 	// Serve seeds everything that was published and reports what it moves, until
 	// the context ends. A source that changed is a warning.
 	Serve(ctx context.Context, report func(console.Line)) error
+	// Repair lets a channel go on that signed two histories, or lost its log: with the root
+	// key it makes what is to stay the base. stay is how many entries of the log here; -1: all
+	// that are signed.
+	Repair(ctx context.Context, a *console.App, r repairRequest) error
 	// Withdraw ends the offer of one item and asks others to drop it. which is a
 	// link, an index in the channel, an infohash or a path.
 	Withdraw(ctx context.Context, channel, which, reason string) (console.Withdrawn, error)

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"handful/signing"
 	"handful/swarm/console"
 	"handful/swarm/store"
 )
@@ -48,6 +49,9 @@ func (o *offline) Status(context.Context) (console.Status, []console.Item, error
 }
 
 func (o *offline) Granted(string) []console.Granted { return nil }
+
+// Reload tells nobody: the next node reads the documents when it starts.
+func (o *offline) Reload(context.Context, signing.ID) (bool, error) { return false, nil }
 
 // item describes a record.
 func (o *offline) item(r store.Record) (console.Item, error) {

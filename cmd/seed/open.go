@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -30,6 +32,7 @@ type running struct {
 	publishers map[signing.ID]*publish.Publisher
 	items      map[string]*swarm.Item // by infohash, hex
 	publishing sync.Mutex             // one at a time: two of the same must not race
+	opening    sync.Mutex             // of publishers: one at a time, for the same reason
 }
 
 // openNode starts a node that holds the state directory, with the options of
@@ -139,7 +142,7 @@ func (r *running) Serve(ctx context.Context, report func(console.Line)) error {
 			served[it.meta.Channel] = append(served[it.meta.Channel], it)
 		}
 	}
-	ids, err := keyfile.List(keysDir(r.dir))
+	ids, _, err := channelsHere(r.dir)
 	if err != nil {
 		return err
 	}
@@ -199,31 +202,78 @@ func (r *running) add(hash string, spec swarm.Spec) error {
 
 // publisher returns the running publisher of a channel.
 func (r *running) publisher(ctx context.Context, id signing.ID, with console.Peering, fresh bool) (*publish.Publisher, error) {
+	r.opening.Lock()
+	defer r.opening.Unlock()
 	r.mu.Lock()
 	p := r.publishers[id]
 	r.mu.Unlock()
 	if p != nil {
 		return p, nil
 	}
-	keys, err := keyfile.Open(keysDir(r.dir), id)
-	if err != nil {
+	cfg := publish.Config{
+		Node: r.node, Trackers: with.Trackers, Logger: r.app.Log(), Now: r.app.Env.Now,
+	}
+	var used func() error
+	var err error
+	b, err := openBookOf(r.dir, id)
+	switch {
+	case err == nil:
+		if err := b.needKeys(); err != nil {
+			return nil, err
+		}
+		if err := b.renew(r.app.Env.Now()); err != nil {
+			return nil, err
+		}
+		cfg.Keys, cfg.Dir, cfg.New = b.keys, logDir(r.dir, id, signing.MainWriter), fresh || b.keys.New
+		used = func() error {
+			_, err := b.keys.Used(keysDir(r.dir))
+			return err
+		}
+	case errors.Is(err, keyfile.ErrNotFound):
+		g, gerr := openGuest(r.dir, id)
+		if errors.Is(gerr, fs.ErrNotExist) {
+			return nil, err
+		}
+		if gerr != nil {
+			return nil, gerr
+		}
+		with.Peers = append(slices.Clone(with.Peers), g.link.Peers...)
+		cfg.Trackers = append(slices.Clone(with.Trackers), g.link.Trackers...)
+		cfg.Guest = &publish.Guest{ID: id, Writer: g.name, Key: g.key, File: filepath.Join(g.dir, "documents")}
+		cfg.Dir, cfg.New = logDir(r.dir, id, g.name), g.new
+		used = g.used
+	default:
 		return nil, err
 	}
-	peers, err := r.resolve(ctx, with)
-	if err != nil {
+	if cfg.Peers, err = r.resolve(ctx, with); err != nil {
 		return nil, err
 	}
-	p, err = publish.Open(ctx, publish.Config{
-		Node: r.node, Keys: keys, Dir: filepath.Join(r.dir, "logs", id.String(), signing.MainWriter), New: fresh,
-		Peers: peers, Trackers: with.Trackers, Logger: r.app.Log(), Now: r.app.Env.Now,
-	})
-	if err != nil {
+	if p, err = publish.Open(ctx, cfg); err != nil {
 		return nil, err
+	}
+	if err := used(); err != nil {
+		return nil, errors.Join(err, p.Close())
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.publishers[id] = p
 	return p, nil
+}
+
+// Reload goes over to the newer documents of a channel: followers are told at once.
+func (r *running) Reload(ctx context.Context, id signing.ID) (told bool, err error) {
+	keys, err := keyfile.Open(keysDir(r.dir), id)
+	if err != nil || keys.Online == nil {
+		return false, err
+	}
+	r.mu.Lock()
+	p := r.publishers[id]
+	r.mu.Unlock()
+	if p == nil {
+		_, err := r.publisher(ctx, id, console.Peering{}, false)
+		return err == nil, err
+	}
+	return true, p.Reload(keys)
 }
 
 // resolve looks up the peers that were named. What leads nowhere is a warning.

@@ -196,13 +196,13 @@ func (r *running) post(ctx context.Context, id signing.ID, fresh bool, with cons
 	if err != nil {
 		return out, err
 	}
-	link := signing.Link{ID: id, Writer: signing.MainWriter, Index: index}
+	link := signing.Link{ID: id, Writer: p.Writer(), Index: index}
 	addrs := r.node.Addrs()
 	for _, a := range addrs[:min(maxHints, len(addrs))] {
 		link.Peers = append(link.Peers, a.String())
 	}
 	return console.Posted{
-		Channel: id.String(), Writer: signing.MainWriter, Index: index, Link: link.String(),
+		Channel: id.String(), Writer: p.Writer(), Index: index, Link: link.String(),
 		Title: firstLine(post.Title, post.Body), ID: post.ID, Bytes: int64(len(b)),
 	}, nil
 }

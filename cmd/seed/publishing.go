@@ -71,7 +71,11 @@ func (r *running) Publish(ctx context.Context, req publishRequest, report func(c
 func (r *running) seedAndSign(ctx context.Context, p *publish.Publisher, t *manifest.Torrent, src []manifest.Source, req publishRequest) (m meta, err error) {
 	ih := t.InfoHash()
 	hash := hex.EncodeToString(ih[:])
-	m = meta{Channel: p.ID().String(), Writer: signing.MainWriter, Index: -1, Title: req.Title, Path: req.Paths[0]}
+	if !p.Allows(t.Name) {
+		return m, &console.Fault{Code: console.Refused, Message: fmt.Sprintf("writer %s may not publish %q: followers would refuse it", p.Writer(), t.Name),
+			Hint: "give it a name that the channel's owner has granted, or ask for another path"}
+	}
+	m = meta{Channel: p.ID().String(), Writer: p.Writer(), Index: -1, Title: req.Title, Path: req.Paths[0]}
 	if it := r.item(hash); it != nil {
 		if it.Snapshot().State != swarm.StateFailed {
 			return r.sign(p, t, m, it, nil)

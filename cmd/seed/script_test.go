@@ -130,7 +130,7 @@ func TestVerbs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "completion feed key ls man post publish serve status try version withdraw"
+	want := "completion feed init key ls man post publish repair root serve sign status try version withdraw writer"
 	got := ""
 	for _, cmd := range tree(env).Root.Commands() {
 		got += " " + cmd.Name()

@@ -24,6 +24,7 @@ link runs "fetch LINK". The files are served where they are and never touched.
 	publish := &cobra.Command{Use: "publish PATH...", Short: "Publish files or directories and keep seeding them"}
 	setPublish(a, root, serve)
 	setPublish(a, publish, serve)
-	root.AddCommand(publish, postCommand(a, serve), feedCommand(a, serve), serve, lsCommand(a), statusCommand(a), withdrawCommand(a), keyCommand(a), tryCommand(a))
+	root.AddCommand(publish, postCommand(a, serve), feedCommand(a, serve), serve, lsCommand(a), statusCommand(a), withdrawCommand(a), keyCommand(a), tryCommand(a),
+		initCommand(a), rootCommand(a), signCommand(a), writerCommand(a), repairCommand(a))
 	return a
 }

@@ -13,6 +13,8 @@ import (
 const (
 	maxExport = 1 << 20 // bytes
 	rootBlock = "HANDFUL ROOT"
+
+	targetsBlock = "HANDFUL TARGETS" // the newest targets document
 )
 
 // Export writes all secrets of the channel into one text, to be kept where only its
@@ -26,7 +28,10 @@ func (k *Keys) Export() ([]byte, error) {
 	for _, r := range k.Roots {
 		b.Write(pem.EncodeToMemory(&pem.Block{Type: rootBlock, Bytes: r.Bytes()}))
 	}
-	for _, p := range []ed25519.PrivateKey{k.Root, k.Online, k.DHT} {
+	if doc := k.Document(); doc != nil {
+		b.Write(pem.EncodeToMemory(&pem.Block{Type: targetsBlock, Bytes: doc.Bytes()}))
+	}
+	for _, p := range []ed25519.PrivateKey{k.Root, k.Online, k.Targets, k.DHT} {
 		if p == nil {
 			continue
 		}
@@ -57,6 +62,7 @@ func ParseExport(text []byte) (*Keys, error) {
 	}
 	var docs [][]byte
 	var private []ed25519.PrivateKey
+	var granted []*signing.Targets
 	for rest := text; ; {
 		var block *pem.Block
 		if block, rest = pem.Decode(rest); block == nil {
@@ -64,6 +70,14 @@ func ParseExport(text []byte) (*Keys, error) {
 		}
 		if block.Type == rootBlock {
 			docs = append(docs, block.Bytes)
+			continue
+		}
+		if block.Type == targetsBlock {
+			doc, err := signing.ParseTargets(block.Bytes)
+			if err != nil {
+				return nil, fmt.Errorf("key export: %w: %w", ErrDamaged, err)
+			}
+			granted = append(granted, doc)
 			continue
 		}
 		p, err := decodeKey(block)
@@ -76,6 +90,7 @@ func ParseExport(text []byte) (*Keys, error) {
 	if err != nil {
 		return nil, fmt.Errorf("key export of channel %s: %w", id, err)
 	}
+	k.Documents = granted
 	again, err := k.Export()
 	if err != nil {
 		return nil, err

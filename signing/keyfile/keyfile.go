@@ -25,7 +25,9 @@ const (
 
 	rootPEM    = "root.pem"
 	onlinePEM  = "online.pem"
+	targetsPEM = "targets.pem"
 	dhtPEM     = "dht.pem"
+	newMark    = "new"   // there: nothing was ever published with these keys
 	unfinished = ".new-" // begins the name of a directory that is being filled
 )
 
@@ -38,13 +40,37 @@ var (
 	ErrDamaged = errors.New("damaged")
 )
 
-// Keys are the secrets of one channel with its root documents. They are immutable.
+// Keys are the secrets of one channel with its documents. They are immutable.
 type Keys struct {
-	ID     signing.ID
-	Roots  []*signing.Root    // version 1, 2, …; verified
-	Root   ed25519.PrivateKey // nil when it is kept elsewhere
-	Online ed25519.PrivateKey // of the roles targets, timestamp and snapshot
-	DHT    ed25519.PrivateKey // nil when the root names none
+	ID      signing.ID
+	Roots   []*signing.Root    // version 1, 2, …; verified
+	Root    ed25519.PrivateKey // nil when it is kept elsewhere
+	Online  ed25519.PrivateKey // of the role timestamp, for a beginner also of targets; nil when it is kept elsewhere
+	Targets ed25519.PrivateKey // of the role targets, when that is another key; nil when it is kept elsewhere
+	DHT     ed25519.PrivateKey // nil when the root names none, or it is kept elsewhere
+	// Documents are the targets documents that were granted, oldest first. An import has
+	// the newest alone.
+	Documents []*signing.Targets
+	// New: nobody has published with these keys yet; see [Keys.Used].
+	New bool
+}
+
+// Document returns the newest targets document, or nil.
+func (k *Keys) Document() *signing.Targets {
+	if len(k.Documents) == 0 {
+		return nil
+	}
+	return k.Documents[len(k.Documents)-1]
+}
+
+// Granter returns the key here that has the role targets, or nil.
+func (k *Keys) Granter() ed25519.PrivateKey {
+	for _, p := range []ed25519.PrivateKey{k.Targets, k.Online} {
+		if p != nil && has(k.Newest(), signing.RoleTargets, p) {
+			return p
+		}
+	}
+	return nil
 }
 
 // Newest returns the newest root document.
@@ -69,8 +95,23 @@ func Create(dir string, o Options) (*Keys, error) {
 	if err != nil {
 		return nil, fmt.Errorf("create channel: %w", err)
 	}
+	k.New = true
 	if err := k.write(dir); err != nil {
 		return nil, fmt.Errorf("create channel: %w", err)
+	}
+	return k, nil
+}
+
+// Assemble makes the directory of a channel in dir from its signed root documents and
+// those of its private keys that are to be here. fresh: nobody has published yet.
+func Assemble(dir string, id signing.ID, docs [][]byte, private []ed25519.PrivateKey, fresh bool) (*Keys, error) {
+	k, err := newKeys(id, docs, private)
+	if err != nil {
+		return nil, fmt.Errorf("channel %s: %w", id, err)
+	}
+	k.New = fresh
+	if err := k.write(dir); err != nil {
+		return nil, fmt.Errorf("channel %s: %w", id, err)
 	}
 	return k, nil
 }
@@ -121,6 +162,8 @@ func newKeys(id signing.ID, docs [][]byte, private []ed25519.PrivateKey) (*Keys,
 			to = &k.Online
 		case rootPEM:
 			to = &k.Root
+		case targetsPEM:
+			to = &k.Targets
 		case dhtPEM:
 			to = &k.DHT
 		default:
@@ -131,9 +174,6 @@ func newKeys(id signing.ID, docs [][]byte, private []ed25519.PrivateKey) (*Keys,
 		}
 		*to = p
 	}
-	if k.Online == nil {
-		return nil, fmt.Errorf("%w: the online key, which signs heads, is missing", ErrDamaged)
-	}
 	return k, nil
 }
 
@@ -143,7 +183,13 @@ func (k *Keys) files() (map[string][]byte, error) {
 	for i, r := range k.Roots {
 		out[rootName(i+1)] = r.Bytes()
 	}
-	for name, p := range map[string]ed25519.PrivateKey{rootPEM: k.Root, onlinePEM: k.Online, dhtPEM: k.DHT} {
+	for _, doc := range k.Documents {
+		out[targetsName(doc.Version())] = doc.Bytes()
+	}
+	if k.New {
+		out[newMark] = []byte("nothing was published yet\n")
+	}
+	for name, p := range map[string]ed25519.PrivateKey{rootPEM: k.Root, onlinePEM: k.Online, targetsPEM: k.Targets, dhtPEM: k.DHT} {
 		if p == nil {
 			continue
 		}
@@ -223,6 +269,9 @@ func Open(dir string, id signing.ID) (*Keys, error) {
 		return nil, err
 	}
 	k, err := settled(id, docs, private)
+	if err == nil {
+		err = k.readDocuments(sub)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("keys in %s: %w; restore the directory from a backup, or import an export of the channel", sub, err)
 	}

@@ -138,7 +138,6 @@ func TestRootKeyElsewhere(t *testing.T) {
 
 func TestDamage(t *testing.T) {
 	for name, damage := range map[string]func(sub string) error{
-		"online key missing": func(sub string) error { return os.Remove(filepath.Join(sub, onlinePEM)) },
 		"root document gone": func(sub string) error { return os.Remove(filepath.Join(sub, rootName(1))) },
 		"other key":          func(sub string) error { return os.Rename(filepath.Join(sub, rootPEM), filepath.Join(sub, onlinePEM)) },
 		"key cut":            func(sub string) error { return os.Truncate(filepath.Join(sub, onlinePEM), 60) },

@@ -17,15 +17,17 @@ const nextKey = ".next" // ends the name of a key that waits for the root docume
 
 // held is a private key in a file.
 type held struct {
-	name string // root.pem, online.pem or dht.pem
+	name string // one of pemNames
 	next bool   // it stands in NAME.next
 	key  ed25519.PrivateKey
 }
 
+func pemNames() []string { return []string{rootPEM, onlinePEM, targetsPEM, dhtPEM} }
+
 // readKeys reads the private keys of a channel's directory, those that wait first.
 func readKeys(sub string) (all []held, err error) {
 	for _, next := range []bool{true, false} {
-		for _, name := range []string{rootPEM, onlinePEM, dhtPEM} {
+		for _, name := range pemNames() {
 			file := name
 			if next {
 				file += nextKey
@@ -44,8 +46,8 @@ func readKeys(sub string) (all []held, err error) {
 }
 
 // settled takes those of the keys that the newest root document names. A key that it
-// does not name is an error, unless [Keys.Next] was interrupted: then one of NAME and
-// NAME.next fits, and the other is passed over.
+// does not name, in its place, is an error, unless [Keys.Next] was interrupted: then one of
+// NAME and NAME.next fits, or NAME fits the document before, and the other is passed over.
 func settled(id signing.ID, docs [][]byte, keys []held) (*Keys, error) {
 	roots, err := verifyChain(id, docs)
 	if err != nil {
@@ -58,9 +60,12 @@ func settled(id signing.ID, docs [][]byte, keys []held) (*Keys, error) {
 		twin := slices.ContainsFunc(keys, func(o held) bool { return o.name == h.name && o.next != h.next })
 		switch {
 		case done[h.name]:
-		case placeOf(newest, h.key) == h.name || !twin && !h.next:
+		case placeOf(newest, h.key) == h.name:
 			private = append(private, h.key)
 			done[h.name] = true
+		case h.next, twin, slices.ContainsFunc(roots, func(r *signing.Root) bool { return placeOf(r, h.key) == h.name }):
+		default:
+			return nil, fmt.Errorf("%w: %s is not the key that the root document of version %d names", ErrDamaged, h.name, newest.Version())
 		}
 	}
 	return newKeys(id, docs, private)
@@ -86,17 +91,21 @@ func verifyChain(id signing.ID, docs [][]byte) (roots []*signing.Root, err error
 	return roots, nil
 }
 
+// has reports whether a root document gives a role to a key.
+func has(r *signing.Root, role string, p ed25519.PrivateKey) bool {
+	return slices.ContainsFunc(r.Role(role).Keys, func(key signing.Key) bool { return key.Ed25519().Equal(public(p)) })
+}
+
 // placeOf returns the name of the file for a key, by the role that it has; "" if it has
 // none.
 func placeOf(r *signing.Root, p ed25519.PrivateKey) string {
-	signs := func(role string) bool {
-		return slices.ContainsFunc(r.Role(role).Keys, func(key signing.Key) bool { return key.Ed25519().Equal(public(p)) })
-	}
 	switch {
-	case signs(signing.RoleTimestamp):
+	case has(r, signing.RoleTimestamp, p):
 		return onlinePEM
-	case signs(signing.RoleRoot):
+	case has(r, signing.RoleRoot, p):
 		return rootPEM
+	case has(r, signing.RoleTargets, p):
+		return targetsPEM
 	case r.DHTKey().Equal(public(p)):
 		return dhtPEM
 	}
@@ -117,7 +126,7 @@ func (k *Keys) Next(dir string, raw []byte, private ...ed25519.PrivateKey) (*Key
 		return nil, fmt.Errorf("next root document of channel %s: %w", k.ID, err)
 	}
 	places := map[string]ed25519.PrivateKey{}
-	for _, p := range append(append([]ed25519.PrivateKey{}, private...), k.Root, k.Online, k.DHT) {
+	for _, p := range append(append([]ed25519.PrivateKey{}, private...), k.Root, k.Online, k.Targets, k.DHT) {
 		if p == nil {
 			continue
 		}
@@ -133,7 +142,7 @@ func (k *Keys) Next(dir string, raw []byte, private ...ed25519.PrivateKey) (*Key
 		docs = append(docs, r.Bytes())
 	}
 	var all []ed25519.PrivateKey
-	for _, name := range []string{rootPEM, onlinePEM, dhtPEM} {
+	for _, name := range pemNames() {
 		if places[name] != nil {
 			all = append(all, places[name])
 		}
@@ -145,12 +154,13 @@ func (k *Keys) Next(dir string, raw []byte, private ...ed25519.PrivateKey) (*Key
 	if err := writeNext(sub, root, places); err != nil {
 		return nil, fmt.Errorf("next root document of channel %s: %w", k.ID, err)
 	}
+	next.Documents, next.New = k.Documents, k.New
 	return next, nil
 }
 
 // writeNext writes keys that wait, then the document, then tidies up.
 func writeNext(sub string, root *signing.Root, places map[string]ed25519.PrivateKey) error {
-	for _, name := range []string{rootPEM, onlinePEM, dhtPEM} {
+	for _, name := range pemNames() {
 		if places[name] == nil {
 			continue
 		}

@@ -51,7 +51,7 @@ func TestNext(t *testing.T) {
 	}
 	same(t, next, again)
 	names, err := os.ReadDir(filepath.Join(dir, k.ID.String()))
-	if err != nil || len(names) != 5 {
+	if err != nil || len(names) != 6 {
 		t.Errorf("%d files are there: %v", len(names), err)
 	}
 	text, err := next.Export()
@@ -65,9 +65,6 @@ func TestNext(t *testing.T) {
 	}
 	same(t, next, imported)
 	third := successor(t, next, seed(78))
-	if _, err := next.Next(dir, third.Bytes()); err == nil {
-		t.Error("an online key that nobody has")
-	}
 	if _, err := next.Next(dir, third.Bytes(), seed(78), seed(79)); err == nil {
 		t.Error("a key that the document does not name")
 	}
@@ -75,6 +72,14 @@ func TestNext(t *testing.T) {
 		t.Errorf("the same document again: %v", err)
 	}
 	if again, err = Open(dir, k.ID); err != nil {
+		t.Fatal(err)
+	}
+	same(t, next, again)
+	// A head key that is made elsewhere: the old one goes.
+	if again, err = next.Next(dir, third.Bytes()); err != nil || again.Online != nil || again.Root == nil {
+		t.Fatalf("without the new head key: %v", err)
+	}
+	if next, err = Open(dir, k.ID); err != nil {
 		t.Fatal(err)
 	}
 	same(t, next, again)

@@ -162,8 +162,11 @@ const linkTopic = `Wherever a command asks for a LINK it takes one of these:
 ID is 40 characters, a-z and 2-7; its last ones are a checksum, so a typing error
 is noticed. What follows a question mark is advice and never trusted:
 
-    dn=NAME  tr=TRACKER  ws=WEB SEED  pe=HOST:PORT      each may be repeated
+    dn=NAME  tr=TRACKER  ws=URL  pe=HOST:PORT           each may be repeated
     pk=DHT KEY                                          where the DHT has the news
+
+ws= of a channel is a web server with a mirror of it, as "seed export --http" makes one;
+of a magnet, one with the files (BEP 19).
 
 What follows "#k=" is the read key of a private channel, and a secret: pass such a
 link on stdin, since others on the machine can see arguments.

@@ -81,12 +81,14 @@ func (n *Node) AddFlags(f *pflag.FlagSet, publishes bool) {
 type Peering struct {
 	Peers    []string // HOST:PORT
 	Trackers []string // http, https and udp URLs
+	WebSeeds []string // http and https URLs: mirrors of a channel, web seeds of a torrent
 }
 
-// AddFlags adds --peer and --tracker.
+// AddFlags adds --peer, --tracker and --webseed.
 func (p *Peering) AddFlags(f *pflag.FlagSet) {
 	f.Var(&checkedValue{many: &p.Peers, kind: "HOST:PORT", check: checkHostPort(false)}, "peer", "a peer to try; repeatable")
 	f.Var(&checkedValue{many: &p.Trackers, kind: "URL", check: checkTracker}, "tracker", "a tracker to announce to; repeatable")
+	f.Var(&checkedValue{many: &p.WebSeeds, kind: "URL", check: checkWeb}, "webseed", "a web server that has the channel (see seed export) or the files; repeatable")
 }
 
 // Stay are the options that end a command: for want of progress, or of further

@@ -5,6 +5,7 @@ import (
 	"handful/signing"
 	"handful/signing/keyfile"
 	"handful/swarm/feed"
+	"handful/swarm/publish"
 	"handful/swarm/store"
 )
 
@@ -34,6 +35,15 @@ func rules() []rule {
 		is(store.ErrChanged, Failed, "publish it again; what was published cannot be changed"),
 		is(store.ErrMismatch, Unverified, "the torrent itself contradicts what is in it: ask the publisher for another"),
 		is(store.ErrNotFound, NotFound, "see `ls` or `status` for what is there"),
+
+		is(publish.ErrNotGranted, Refused, "give the file NAME.pub that `seed writer join` wrote to the channel's owner, who runs `seed writer add`; and be where peers of the channel can be reached (--peer)"),
+		is(publish.ErrBehind, Refused, "nothing was signed; see `seed help repair`"),
+		is(publish.ErrUnheard, NotFound, "publish while somebody who has the channel can be reached (--peer); see `seed help repair`"),
+		is(publish.ErrUnconfirmed, NotFound, "publish while somebody who has the channel can be reached (--peer); see `seed help repair`"),
+		is(publish.ErrNoKey, NotFound, "publish on the machine that has it, or take it in with `seed key import`"),
+		is(publish.ErrCosign, Partly, "it is in the log and is published as soon as they have signed: do not publish it again"),
+		is(publish.ErrDamaged, Failed, ""),
+		is(signing.ErrOutside, Usage, "`seed help root add` says what keys and signatures may look like"),
 
 		is(signing.ErrLink, Usage, hintLink),
 		is(manifest.ErrMagnet, Usage, hintLink),

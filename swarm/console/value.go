@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"handful/swarm/mirror"
 	"handful/swarm/policy"
 )
 
@@ -249,6 +250,13 @@ func checkTracker(s string) error {
 	}
 	if u.Scheme == "udp" && u.Port() == "" {
 		return fmt.Errorf("%q has no port: udp trackers need one", s)
+	}
+	return nil
+}
+
+func checkWeb(s string) error {
+	if _, err := mirror.ParseBase(s); err != nil {
+		return fmt.Errorf("%q is no web seed: an http or https URL is, without user, query and fragment", s)
 	}
 	return nil
 }

@@ -36,6 +36,11 @@ func (e ears) Joined(p channel.Peer, addr netip.AddrPort) {
 	if addr.IsValid() {
 		name = addr.String()
 	}
+	f.join(p, name)
+}
+
+// join enters a peer who is called name as a source, and asks it for what is missing.
+func (f *Follower) join(p channel.Peer, name string) {
 	f.change(func() {
 		f.peers[p] = name
 		f.met++

@@ -37,6 +37,7 @@ type Config struct {
 	// Private keeps the channel out of the DHT before its root document is known, which
 	// then decides.
 	Private bool
+	Mirrors []string // base URLs of mirrors of the channel (package mirror)
 	Logger  *slog.Logger
 	Now     func() time.Time // nil: time.Now
 	Rand    *rand.Rand       // spreads offers on the local network; nil: one that is seeded by the system
@@ -65,8 +66,10 @@ type Follower struct {
 	trust    *Trust
 	wire     wire
 	channel  *channel.Channel
-	ready    chan struct{} // closed when wire is set
-	rooted   chan struct{} // closed, by rootOnce, when the first root document came
+	mirrors  *mirrored
+	living   context.Context // ends with Close
+	ready    chan struct{}   // closed when wire is set
+	rooted   chan struct{}   // closed, by rootOnce, when the first root document came
 	rootOnce sync.Once
 	stop     context.CancelFunc
 	working  sync.WaitGroup
@@ -127,8 +130,13 @@ func Open(cfg Config) (*Follower, error) {
 		stop()
 		return nil, err
 	}
-	f.wire = f.channel
+	f.mirrors = &mirrored{wire: f.channel, f: f}
+	f.wire = f.mirrors
+	f.living = ctx
 	close(f.ready)
+	if err := f.AddMirrors(cfg.Mirrors...); err != nil {
+		cfg.Logger.Warn("a mirror is left out", "channel", cfg.ID, "err", err)
+	}
 	f.working.Go(func() { f.askAgainAndAgain(ctx) })
 	f.working.Go(func() { f.hearAll(ctx) })
 	if d := cfg.Node.DHT(); d != nil {
@@ -195,6 +203,10 @@ func (f *Follower) Addrs() []netip.AddrPort { return f.channel.Addrs() }
 
 // AddPeers enters addresses to connect to.
 func (f *Follower) AddPeers(addrs ...netip.AddrPort) { f.channel.AddPeers(addrs...) }
+
+// AddMirrors enters base URLs of mirrors of the channel; at most 8 are used. The error names
+// those that can be none.
+func (f *Follower) AddMirrors(bases ...string) error { return f.mirrors.add(f.living, bases) }
 
 // Peers returns how many peers of the channel are connected.
 func (f *Follower) Peers() int {

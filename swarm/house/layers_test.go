@@ -11,7 +11,7 @@ import (
 var floors = [][]string{
 	{"manifest/bencode", "swarm/policy", "signing/durable", "swarm/house"},
 	{"manifest", "signing", "signing/durable/crashfs", "swarm/simtest"},
-	{"swarm/discover", "swarm/discover/mainline", "swarm/tracker", "swarm/store", "signing/keyfile", "swarm/install", "swarm/feed"},
+	{"swarm/discover", "swarm/discover/mainline", "swarm/tracker", "swarm/store", "signing/keyfile", "swarm/install", "swarm/feed", "swarm/mirror", "swarm/bundle"},
 	{"swarm"},
 	{"swarm/channel"},
 	{"swarm/publish", "swarm/follow", "swarm/stream"},
@@ -28,6 +28,8 @@ var known = map[string][]string{
 	"signing/durable/crashfs": {"signing/durable"},
 	"swarm/simtest":           {"swarm/policy"},
 	"swarm/feed":              {"manifest", "signing", "signing/durable", "signing/durable/crashfs"},
+	"swarm/mirror":            {"manifest", "manifest/bencode", "signing"},
+	"swarm/bundle":            {"manifest", "manifest/bencode", "signing"},
 	"bench/netns":             {},
 	"bench/rival":             {"bench/netns"},
 	"bench/stock":             {},

@@ -7,8 +7,8 @@ import (
 
 // Holds says that all that was signed can be asked for.
 func (s source) Holds(writer string) (channel.Holding, bool) {
-	if writer != signing.MainWriter {
-		return channel.Holding{}, false
+	if !s.own(writer) {
+		return s.p.docs.holds(writer)
 	}
 	h := s.p.log.Head()
 	return channel.Holding{Size: h.Size, Time: h.Time.Unix()}, h.Raw != nil
@@ -16,8 +16,8 @@ func (s source) Holds(writer string) (channel.Holding, bool) {
 
 // UpdateWithin makes an update for a path, or an asker, that takes so many bytes.
 func (s source) UpdateWithin(writer string, size int64, limit int) (signing.Update, bool) {
-	if writer != signing.MainWriter {
-		return signing.Update{}, false
+	if !s.own(writer) {
+		return s.p.docs.updateWithin(writer, size, limit)
 	}
 	u, err := s.p.log.UpdateWithin(size, limit)
 	return u, err == nil

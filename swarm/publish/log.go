@@ -2,12 +2,10 @@ package publish
 
 import (
 	"crypto"
-	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
-	"slices"
 	"sync"
 	"time"
 
@@ -23,6 +21,8 @@ const (
 	headFile        = "head"          // the last signed head
 	networkFile     = "network"       // a head of ours that came from the network and is ahead of the log
 	unconfirmedFile = "unconfirmed"   // there: the log was missing, so the network must be asked before anything is signed
+	baseFile        = "base"          // the last base that a document took the log back to
+	withdrawnFile   = "withdrawn"     // begins the names of files with entries that were taken back, as in entriesFile
 )
 
 var (
@@ -32,15 +32,18 @@ var (
 	// ErrUnconfirmed: the log was missing, so nobody here knows what was published. Ask
 	// the network, then call [Log.Confirm].
 	ErrUnconfirmed = errors.New("it is not known what was published before")
+	// ErrNoKey: the key that signs heads is not on this machine.
+	ErrNoKey = errors.New("it is not on this machine")
 	// ErrDamaged: a file of the log is not what was written.
 	ErrDamaged = errors.New("damaged")
 )
 
 // LogConfig says whose log it is.
 type LogConfig struct {
-	Root   *signing.Root // the newest root document of the channel
-	Writer string        // "" means the main writer
-	Key    crypto.Signer // signs heads: Ed25519, one of the writer's role
+	Root    *signing.Root    // the newest root document of the channel
+	Targets *signing.Targets // the targets document in force, of a writer that it names; else nil
+	Writer  string           // "" means the main writer
+	Key     crypto.Signer    // signs heads: Ed25519, one of the writer's role
 	// New: the channel was made just now, so a missing log is an empty one. Without it
 	// a log that is missing was lost or is elsewhere, and nothing is signed before
 	// [Log.Confirm].
@@ -56,6 +59,12 @@ type LogConfig struct {
 //
 // and only then does the head leave the house. A tree is signed only if it begins with
 // the one in about-to-sign and with every head of its own that the network has shown.
+//
+// A document with a base ([signing.Base]) takes it back, when it is opened or [Log.Adopt]
+// brings the document. Nothing is lost: the entries that go are kept in a file.
+//
+//	base and its date → base, not done yet; entries → withdrawn-…; the base → about-to-sign;
+//	heads removed; entries and hashes cut off; → base, done
 //
 // A thief of the directory learns what was published, and what was about to be. Who can
 // write to it can make the log refuse to sign, or, with the files taken back to an older
@@ -76,6 +85,8 @@ type Log struct {
 	network     signing.Head // verified; Raw is nil when there is none
 	caughtUp    int64        // the log is known to be the network's tree up to this entry
 	unconfirmed bool
+	applied     appliedBase
+	grant       int64 // index + 1 of the newest entry that grants writers; 0: there is none
 	broken      error // a step failed: memory and disk are brought together before the next
 }
 
@@ -96,15 +107,11 @@ func OpenLog(dir string, c LogConfig) (*Log, error) {
 }
 
 func (l *Log) open() error {
-	role, err := l.cfg.Root.WriterRole(l.cfg.Writer)
-	if err != nil {
+	if err := l.cfg.check(); err != nil {
 		return err
 	}
-	public, ok := l.cfg.Key.Public().(ed25519.PublicKey)
-	if !ok || !slices.ContainsFunc(role.Keys, func(k signing.Key) bool { return k.Ed25519().Equal(public) }) {
-		return fmt.Errorf("the key is not one that the channel's root names for writer %q", l.cfg.Writer)
-	}
-	if err := l.fs.MkdirAll(l.dir); err != nil {
+	var err error
+	if err = l.fs.MkdirAll(l.dir); err != nil {
 		return fmt.Errorf("make the log's directory: %w", err)
 	}
 	if f, err := l.fs.Open(l.path(entriesFile)); err == nil {
@@ -124,7 +131,10 @@ func (l *Log) open() error {
 	if err := l.fs.SyncDir(l.dir); err != nil {
 		return fmt.Errorf("sync the log's directory: %w", err)
 	}
-	return l.load()
+	if err := l.load(); err != nil {
+		return err
+	}
+	return l.rebase()
 }
 
 func (l *Log) path(name string) string { return filepath.Join(l.dir, name) }
@@ -165,6 +175,12 @@ func (l *Log) loadHeads() error {
 	if l.unconfirmed = err == nil; err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
+	if l.applied, err = l.readBase(); err != nil {
+		return err
+	}
+	if err := l.findGrant(); err != nil {
+		return err
+	}
 	l.caughtUp = 0
 	l.broken = nil
 	return nil
@@ -201,7 +217,7 @@ func (l *Log) readHead(name string) (signing.Head, error) {
 	if err != nil {
 		return signing.Head{}, err
 	}
-	h, err := l.cfg.Root.OpenHead(l.cfg.Writer, b)
+	h, err := l.cfg.openHead(b)
 	if err != nil {
 		return signing.Head{}, nil
 	}
@@ -221,6 +237,9 @@ func (l *Log) begin() error {
 	}
 	if err == nil {
 		err = l.loadHeads()
+	}
+	if err == nil {
+		err = l.rebase()
 	}
 	if err != nil {
 		return fmt.Errorf("recover log %s after %w: %w", l.dir, l.broken, err)
@@ -298,30 +317,67 @@ func (l *Log) append(entry []byte) (int64, error) {
 	if err != nil {
 		return 0, l.fails(fmt.Errorf("log %s: %w", l.dir, err))
 	}
+	l.noteGrant(index, entry)
 	return index, nil
 }
 
 // Sign signs a head over all entries, at the time now. When it returns without error,
-// the head is on disk and may be published.
+// the head is on disk and may be published. Where more signatures are needed than the own,
+// use [Log.Propose] and [Log.Accept].
 func (l *Log) Sign(now time.Time) (signing.Head, error) {
+	raw, err := l.Propose(now)
+	if err != nil {
+		return signing.Head{}, err
+	}
+	return l.Accept(raw)
+}
+
+// Propose is the first half of Sign: what is about to be signed is on disk, and the head
+// carries this machine's signature. Others may add theirs before [Log.Accept]; until then
+// it must not be published.
+func (l *Log) Propose(now time.Time) ([]byte, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.begin(); err != nil {
+		return nil, err
+	}
+	if err := l.ready(); err != nil {
+		return nil, fmt.Errorf("sign: %w", err)
+	}
+	if err := l.intend(); err != nil {
+		return nil, l.fails(err)
+	}
+	root, err := l.log.RootAt(l.log.Size())
+	if err != nil {
+		return nil, err
+	}
+	if since := l.applied.since; !now.After(since) {
+		now = since.Add(time.Second) // what was signed until then is withdrawn
+	}
+	raw, err := signing.SignHead(l.cfg.Root.ID(), l.cfg.Writer, l.log.Size(), root, l.cfg.Key, now)
+	if err != nil {
+		return nil, fmt.Errorf("log %s: %w", l.dir, err)
+	}
+	return raw, nil
+}
+
+// Accept is the second half of Sign: a head over what is about to be signed, with all the
+// signatures that it needs, is kept and served.
+func (l *Log) Accept(raw []byte) (signing.Head, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := l.begin(); err != nil {
 		return signing.Head{}, err
 	}
-	if err := l.ready(); err != nil {
-		return signing.Head{}, fmt.Errorf("sign: %w", err)
-	}
-	if err := l.intend(); err != nil {
-		return signing.Head{}, l.fails(err)
-	}
-	root, err := l.log.RootAt(l.log.Size())
+	h, err := l.cfg.openHead(raw)
 	if err != nil {
+		return signing.Head{}, fmt.Errorf("log %s: the new head: %w", l.dir, err)
+	}
+	if l.intent.Origin == "" || h.Size > l.intent.Size || h.Size < l.signed.Size {
+		return signing.Head{}, fmt.Errorf("log %s: a head over %d entries is not what was about to be signed (%d)", l.dir, h.Size, l.intent.Size)
+	}
+	if err := l.contradicts(h); err != nil {
 		return signing.Head{}, err
-	}
-	raw, err := signing.SignHead(l.cfg.Root.ID(), l.cfg.Writer, l.log.Size(), root, l.cfg.Key, now)
-	if err != nil {
-		return signing.Head{}, fmt.Errorf("log %s: %w", l.dir, err)
 	}
 	if err := l.keep(raw); err != nil {
 		return signing.Head{}, err
@@ -331,7 +387,7 @@ func (l *Log) Sign(now time.Time) (signing.Head, error) {
 
 // keep writes a head to disk and only then serves it.
 func (l *Log) keep(raw []byte) error {
-	h, err := l.cfg.Root.OpenHead(l.cfg.Writer, raw)
+	h, err := l.cfg.openHead(raw)
 	if err != nil {
 		return fmt.Errorf("log %s: the new head: %w", l.dir, err)
 	}

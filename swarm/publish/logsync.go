@@ -3,6 +3,7 @@ package publish
 import (
 	"bytes"
 	"fmt"
+	"time"
 
 	"handful/signing"
 	"handful/signing/durable"
@@ -21,16 +22,20 @@ func (l *Log) Network() signing.Head {
 // comes later. The result is nil when the log contains it, [ErrBehind] when the log
 // must catch up, [signing.ErrFork] when the writer has signed two histories; in both
 // cases nothing is signed any more, after a restart neither. A head that does not verify
-// is refused and changes nothing.
+// is refused and changes nothing, and so is one that a base has withdrawn
+// ([signing.ErrWithdrawn]).
 func (l *Log) ObserveHead(raw []byte) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := l.begin(); err != nil {
 		return err
 	}
-	h, err := l.cfg.Root.OpenHead(l.cfg.Writer, raw)
+	h, err := l.cfg.openHead(raw)
 	if err != nil {
 		return fmt.Errorf("head from the network: %w", err)
+	}
+	if !h.Time.After(l.applied.since) {
+		return fmt.Errorf("head from the network, signed at %s: %w", h.Time.Format(time.RFC3339), signing.ErrWithdrawn)
 	}
 	verdict := l.contradicts(h)
 	if verdict == nil {
@@ -108,10 +113,16 @@ func (l *Log) CatchUp(p signing.Page) (displaced [][]byte, err error) {
 	if err := l.disk.cut(at); err != nil {
 		return nil, l.fails(fmt.Errorf("log %s: drop unsigned entries: %w", l.dir, err))
 	}
+	if err := l.findGrant(); err != nil {
+		return nil, l.fails(err)
+	}
 	for _, e := range p.Entries[at-p.First:] {
 		if _, err := l.append(e); err != nil {
 			return displaced, err
 		}
+	}
+	if err := l.beyondBase(); err != nil {
+		return displaced, err
 	}
 	l.caughtUp = l.log.Size()
 	if l.contradicts(l.network) == nil {

@@ -2,6 +2,7 @@ package publish
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"time"
 
@@ -20,14 +21,30 @@ const pointerDepth = 16
 
 // dht returns where the channel's items are kept, nil for nowhere.
 func (p *Publisher) dht() *mainline.Node {
-	if p.Private() || p.cfg.Keys.DHT == nil {
+	if p.Private() || p.dhtKey() == nil {
 		return nil
 	}
 	return p.cfg.Node.DHT()
 }
 
-// Private reports whether the channel asks not to be announced in public.
-func (p *Publisher) Private() bool { return p.cfg.Keys.Newest().Private() }
+// dhtKey returns the key that signs items, nil when it is not here: a delegated writer has
+// none.
+func (p *Publisher) dhtKey() ed25519.PrivateKey {
+	if o, ok := p.docs.(*owned); ok {
+		return o.now().DHT
+	}
+	return nil
+}
+
+// Private reports whether the channel asks not to be announced in public, or that is not
+// known yet.
+func (p *Publisher) Private() bool { return p.Root() == nil || p.secret() }
+
+// secret reports whether the channel is known to ask not to be announced in public.
+func (p *Publisher) secret() bool {
+	root := p.Root()
+	return root != nil && root.Private()
+}
 
 // point puts the newest into the DHT. That it cannot is no error: there are other ways.
 func (p *Publisher) point() {
@@ -46,14 +63,14 @@ func (p *Publisher) point() {
 		p.seq = max(p.seq+1, head.Time.Unix())
 		p.keep(d, signing.MainWriter, p.seq, value)
 	}
-	root := p.cfg.Keys.Newest()
+	root := p.Root()
 	if value, ok := channel.PackRoot(root.Bytes()); ok {
 		p.keep(d, channel.RootSalt, root.Version(), value)
 	}
 }
 
 func (p *Publisher) keep(d *mainline.Node, salt string, seq int64, value []byte) {
-	it, err := mainline.Sign(p.cfg.Keys.DHT, []byte(salt), seq, value)
+	it, err := mainline.Sign(p.dhtKey(), []byte(salt), seq, value)
 	if err == nil {
 		err = d.Keep(it)
 	}
@@ -100,15 +117,14 @@ func (p *Publisher) hear(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, askPointer)
 	defer cancel()
-	_, err := d.Get(ctx, p.cfg.Keys.Newest().DHTKey(), []byte(signing.MainWriter), func(it mainline.Item) {
+	_, err := d.Get(ctx, p.Root().DHTKey(), []byte(signing.MainWriter), func(it mainline.Item) {
 		u, err := signing.ParseUpdate(it.Value)
 		if err != nil {
 			return
 		}
 		switch err := p.log.ObserveHead(u.Head); {
 		case errors.Is(err, signing.ErrFork):
-			p.cfg.Logger.Error("this writer has signed two histories", "channel", p.ID(), "err", err)
-			p.change(func() { p.failed = err })
+			p.fail(err)
 		case errors.Is(err, ErrBehind):
 			p.cfg.Logger.Warn("more was published than the log here has", "channel", p.ID(), "err", err)
 			p.change(func() {})
@@ -125,7 +141,7 @@ func (p *Publisher) unpoint() {
 	if d == nil {
 		return
 	}
-	key := [32]byte(p.cfg.Keys.Newest().DHTKey())
+	key := [32]byte(p.Root().DHTKey())
 	for _, salt := range []string{signing.MainWriter, channel.RootSalt} {
 		d.Drop(mainline.Target(key, []byte(salt)))
 	}

@@ -2,6 +2,7 @@ package publish
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -16,37 +17,43 @@ import (
 	"handful/swarm/discover"
 )
 
-// How long a publisher waits for the network's word on what it published before:
-// for a first peer, and for the answer of one that is there.
-const (
-	askAlone    = time.Second
-	askAnswered = 3 * time.Second
-)
-
 // offerUpdate is how many bytes of an update fit an offer's datagram.
 const offerUpdate = discover.MaxOffer - 120
 
-// ErrUnheard: nobody could be asked what was published before, and the log does
-// not know it itself.
-var ErrUnheard = errors.New("no peer of the channel could be asked what was published before")
+// retryTime is how long a head that lacks the signatures of others waits for the next
+// attempt.
+const retryTime = 30 * time.Second
 
-// Config of a Publisher.
+// Config of a Publisher. The main writer has Keys, a delegated one Guest.
 type Config struct {
 	Node     *swarm.Node
 	Keys     *keyfile.Keys
+	Guest    *Guest
 	Dir      string // of the log
-	New      bool   // the channel was made just now
+	New      bool   // the channel or the writer was made just now
 	Peers    []netip.AddrPort
 	Trackers []string
-	Logger   *slog.Logger
-	Now      func() time.Time // nil: time.Now
+	// Cosigners add the signatures of others to a head, where documents ask for them.
+	Cosigners []Cosigner
+	Logger    *slog.Logger
+	Now       func() time.Time // nil: time.Now
 }
 
-// Publisher is the main writer of one channel on a running node: it appends and
-// signs, pushes what is new to followers, and answers their questions. All methods
-// are safe for concurrent use.
+// Guest is a writer whom the main writer has granted.
+type Guest struct {
+	ID     signing.ID
+	Writer string
+	Key    ed25519.PrivateKey
+	File   string // keeps what is known of the channel, as signing.Trusted.Bytes
+}
+
+// Publisher is one writer of one channel on a running node: it appends and signs, pushes
+// what is new to followers, and answers their questions. All methods are safe for
+// concurrent use.
 type Publisher struct {
 	cfg     Config
+	writer  string
+	docs    documents
 	log     *Log
 	channel *channel.Channel
 	signing sync.Mutex // one Append and Sign at a time; guards seq
@@ -54,15 +61,18 @@ type Publisher struct {
 	stop    context.CancelFunc
 	beats   sync.WaitGroup
 	ready   chan struct{} // closed when channel is set
+	opened  chan struct{} // closed when log is set
+	changed chan struct{} // wakes the heartbeat
 
 	mu       sync.Mutex
 	answered bool          // a peer has said what it holds
 	failed   error         // a fork, or a log that is behind and cannot catch up
-	news     chan struct{} // closed and replaced when one of these changes
-	peers    int
+	news     chan struct{} // closed and replaced when one of these or the documents change
+	peers    map[channel.Peer]bool
 }
 
-// Open opens the log and joins the channel's swarm.
+// Open opens the log and joins the channel's swarm. For a delegated writer it waits, until
+// ctx ends, for documents that grant it.
 func Open(ctx context.Context, cfg Config) (*Publisher, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -70,19 +80,20 @@ func Open(ctx context.Context, cfg Config) (*Publisher, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	log, err := OpenLog(cfg.Dir, LogConfig{Root: cfg.Keys.Newest(), Key: cfg.Keys.Online, New: cfg.New})
-	if err != nil {
+	p := &Publisher{cfg: cfg, writer: signing.MainWriter, news: make(chan struct{}),
+		ready: make(chan struct{}), opened: make(chan struct{}), changed: make(chan struct{}, 1), peers: make(map[channel.Peer]bool)}
+	if cfg.Guest == nil {
+		p.docs = &owned{id: cfg.Keys.ID, keys: cfg.Keys}
+	} else {
+		l, err := openLearned(cfg.Guest.File, cfg.Guest.ID)
+		if err != nil {
+			return nil, err
+		}
+		p.docs, p.writer = l, cfg.Guest.Writer
+	}
+	if err := p.join(ctx); err != nil {
 		return nil, err
 	}
-	p := &Publisher{cfg: cfg, log: log, news: make(chan struct{}), ready: make(chan struct{})}
-	p.channel, err = channel.Join(cfg.Node, channel.Config{
-		ID: cfg.Keys.ID, Source: source{p}, Sink: sink{p}, Peers: cfg.Peers, Trackers: cfg.Trackers, Now: cfg.Now,
-		Private: p.Private(), Origin: true,
-	})
-	if err != nil {
-		return nil, errors.Join(err, log.Close())
-	}
-	close(p.ready)
 	beat, stop := context.WithCancel(context.WithoutCancel(ctx))
 	p.stop = stop
 	if !cfg.New {
@@ -91,41 +102,154 @@ func Open(ctx context.Context, cfg Config) (*Publisher, error) {
 	if err := p.settle(ctx); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
-	if age := cfg.Keys.Newest().MaxAge(signing.MainWriter); age > 0 {
-		p.beats.Go(func() { p.heartbeat(beat, age/3) })
-	}
+	p.beats.Go(func() { p.heartbeat(beat) })
 	return p, nil
 }
 
+// join opens the log and enters the channel's swarm: the log first, where the documents
+// are known.
+func (p *Publisher) join(ctx context.Context) error {
+	known := p.granted() == nil
+	if known {
+		if err := p.open(); err != nil {
+			return err
+		}
+	}
+	var err error
+	p.channel, err = channel.Join(p.cfg.Node, channel.Config{
+		ID: p.ID(), Source: source{p}, Sink: sink{p}, Peers: p.cfg.Peers, Trackers: p.cfg.Trackers, Now: p.cfg.Now,
+		Private: p.secret(), Origin: true, Writers: func() []string { return []string{signing.MainWriter, p.writer} },
+	})
+	if err != nil {
+		return errors.Join(err, p.closeLog())
+	}
+	close(p.ready)
+	if known {
+		return nil
+	}
+	if err = p.await(ctx); err == nil {
+		err = p.open()
+	}
+	if err != nil {
+		return errors.Join(err, p.channel.Leave(context.WithoutCancel(ctx)))
+	}
+	return nil
+}
+
+func (p *Publisher) open() error {
+	root, targets := p.docs.newest()
+	c := LogConfig{Root: root, Targets: targets, Writer: p.writer, New: p.cfg.New}
+	if key := p.key(); key != nil {
+		c.Key = key
+	}
+	log, err := OpenLog(p.cfg.Dir, c)
+	if err != nil {
+		return err
+	}
+	p.log = log
+	close(p.opened)
+	if p.cfg.Guest == nil {
+		return nil
+	}
+	if r, t := p.docs.newest(); r != root || t != targets { // came in between
+		return p.log.Adopt(r, t, p.cfg.Guest.Key)
+	}
+	return nil
+}
+
+func (p *Publisher) closeLog() error {
+	if !p.isOpen() {
+		return nil
+	}
+	return p.log.Close()
+}
+
+// isOpen reports whether the log is there: a delegated writer joins the swarm without.
+func (p *Publisher) isOpen() bool {
+	select {
+	case <-p.opened:
+		return true
+	default:
+		return false
+	}
+}
+
+// key returns what signs heads here, or nil.
+func (p *Publisher) key() ed25519.PrivateKey {
+	if p.cfg.Guest != nil {
+		return p.cfg.Guest.Key
+	}
+	return p.docs.(*owned).now().Online
+}
+
 // ID returns the channel.
-func (p *Publisher) ID() signing.ID { return p.cfg.Keys.ID }
+func (p *Publisher) ID() signing.ID { return p.docs.channel() }
+
+// Writer returns the name under which this one publishes.
+func (p *Publisher) Writer() string { return p.writer }
 
 // Log returns the log, to read what was published.
 func (p *Publisher) Log() *Log { return p.log }
 
-// Publish appends an entry, signs, and pushes the news. When it returns without
-// error the head is on disk and followers can have it; after an error the entry
-// may be published nevertheless.
+// Root returns the newest root document.
+func (p *Publisher) Root() *signing.Root {
+	root, _ := p.docs.newest()
+	return root
+}
+
+// Allows reports whether the entries of this writer may name a torrent: its name is among
+// the writer's paths, or all that is below it.
+func (p *Publisher) Allows(name string) bool {
+	_, targets := p.docs.newest()
+	if p.writer == signing.MainWriter || targets == nil {
+		return p.writer == signing.MainWriter
+	}
+	w, err := targets.Writer(p.writer)
+	return err == nil && (w.Allows(name) || w.Allows(name+"/x"))
+}
+
+// Publish appends an entry, signs, and pushes the news. What the entry says about documents
+// (^) is set. When it returns without error the head is on disk and followers can have it;
+// after an error the entry may be published nevertheless, and after [ErrCosign] it will be.
 func (p *Publisher) Publish(entry []byte) (index int64, err error) {
 	p.signing.Lock()
 	defer p.signing.Unlock()
-	before := p.log.Size()
-	if index, err = p.log.Append(entry); err != nil {
+	before := p.log.Head().Size
+	if index, err = p.append(entry); err != nil {
 		return 0, err
 	}
 	return index, p.sign(before)
 }
 
+// append adds an entry that points to the newest documents.
+func (p *Publisher) append(entry []byte) (int64, error) {
+	root, _ := p.docs.newest()
+	at, _, _ := p.log.Grant()
+	entry, err := signing.StampEntry(entry, root.Version(), at+1)
+	if err != nil {
+		return 0, err
+	}
+	return p.log.Append(entry)
+}
+
 // sign signs the log and tells everybody who had before entries.
 func (p *Publisher) sign(before int64) error {
-	if _, err := p.log.Sign(p.cfg.Now()); err != nil {
-		return err
-	}
-	u, err := p.log.UpdateFor(before)
+	raw, err := p.log.Propose(p.cfg.Now())
 	if err != nil {
 		return err
 	}
-	p.channel.Push(signing.MainWriter, u, 0)
+	if raw, err = p.cosign(raw); err != nil {
+		p.wake()
+		return err
+	}
+	if _, err := p.log.Accept(raw); err != nil {
+		return err
+	}
+	u, err := p.log.UpdateFor(min(before, p.log.Head().Size))
+	if err != nil {
+		return err
+	}
+	p.channel.Push(p.writer, u, 0)
 	p.offer()
 	p.point()
 	return nil
@@ -133,7 +257,7 @@ func (p *Publisher) sign(before int64) error {
 
 // offer puts the newest on the local network; that it cannot is no error.
 func (p *Publisher) offer() {
-	if p.cfg.Keys.Newest().Private() {
+	if p.Private() {
 		return
 	}
 	u, err := p.log.UpdateWithin(0, offerUpdate)
@@ -144,31 +268,119 @@ func (p *Publisher) offer() {
 	if len(b) > offerUpdate {
 		b = signing.Update{Head: u.Head}.Bytes()
 	}
-	o := discover.Offer{ID: p.ID().String(), Writer: signing.MainWriter, Update: b}
+	o := discover.Offer{ID: p.ID().String(), Writer: p.writer, Update: b}
 	if err := p.cfg.Node.Offer(o); err != nil {
 		p.cfg.Logger.Debug("not offered on the local network", "err", err)
 	}
 }
 
-// heartbeat signs the same log anew, so that followers see that nothing is
-// withheld from them.
-func (p *Publisher) heartbeat(ctx context.Context, every time.Duration) {
-	t := time.NewTicker(max(every, time.Second))
-	defer t.Stop()
+// heartbeat signs the same log anew, so that followers see that nothing is withheld from
+// them, and tries again what others have not signed yet.
+func (p *Publisher) heartbeat(ctx context.Context) {
 	for {
+		every := p.Root().MaxAge(p.writer) / 3
+		if p.log.Unsigned() && (every == 0 || every > retryTime) {
+			every = retryTime
+		}
+		t := time.NewTimer(max(every, time.Second))
+		if every == 0 {
+			t.Stop()
+		}
 		select {
 		case <-ctx.Done():
+			t.Stop()
 			return
+		case <-p.changed: // other documents, or something to try again
+			t.Stop()
+			continue
 		case <-t.C:
-			p.signing.Lock()
-			if size := p.log.Size(); size > 0 {
-				if err := p.sign(size); err != nil {
-					p.cfg.Logger.Warn("heartbeat not signed", "channel", p.ID(), "err", err)
-				}
-			}
-			p.signing.Unlock()
 		}
+		p.signing.Lock()
+		if p.log.Size() > 0 {
+			if err := p.sign(p.log.Head().Size); err != nil {
+				p.cfg.Logger.Warn("heartbeat not signed", "channel", p.ID(), "err", err)
+			}
+		}
+		p.signing.Unlock()
 	}
+}
+
+// wake lets the heartbeat look at what has changed.
+func (p *Publisher) wake() {
+	select {
+	case p.changed <- struct{}{}:
+	default:
+	}
+}
+
+// Reload goes over to the newer documents and keys of the channel: the log goes back where
+// they say so, the head is signed anew, the newest targets document is granted unless the
+// log says so already, and followers are told. It is for the main writer.
+func (p *Publisher) Reload(keys *keyfile.Keys) error {
+	o, ok := p.docs.(*owned)
+	if !ok || keys.ID != p.ID() {
+		return fmt.Errorf("channel %s: documents of channel %s are not for writer %q", p.ID(), keys.ID, p.writer)
+	}
+	p.signing.Lock()
+	defer p.signing.Unlock()
+	p.unpoint()
+	o.set(keys)
+	if keys.Online == nil {
+		return fmt.Errorf("channel %s: the key that signs heads: %w", p.ID(), ErrNoKey)
+	}
+	if err := p.log.Adopt(keys.Newest(), nil, keys.Online); err != nil {
+		return err
+	}
+	p.change(func() { p.failed = nil })
+	p.wake()
+	return p.refresh()
+}
+
+// refresh grants the newest targets document, signs what has to be signed, and tells
+// everybody: a log that went back is no news for who counts entries. The caller holds signing.
+func (p *Publisher) refresh() error {
+	before := p.log.Head().Size
+	if err := p.regrant(); err != nil {
+		return err
+	}
+	if p.log.Size() == 0 {
+		return nil
+	}
+	if err := p.sign(before); err != nil {
+		return err
+	}
+	return p.tell()
+}
+
+// tell sends the newest head to all peers, whatever they hold.
+func (p *Publisher) tell() error {
+	u, err := p.log.UpdateFor(p.log.Head().Size)
+	if err != nil {
+		return err
+	}
+	for _, peer := range p.channel.Peers() {
+		p.channel.SendUpdate(peer, p.writer, u)
+	}
+	return nil
+}
+
+// regrant puts the newest targets document into force, unless it is: after a crash, or
+// when a base has taken the grant back.
+func (p *Publisher) regrant() error {
+	root, doc := p.docs.newest()
+	if p.writer != signing.MainWriter || doc == nil {
+		return nil
+	}
+	at, hash, _ := p.log.Grant()
+	if at >= 0 && hash == doc.Hash() {
+		return nil
+	}
+	if _, err := root.OpenTargets(doc.Bytes()); err != nil {
+		p.cfg.Logger.Warn("the targets document is not signed by the keys in force, and no other writer is believed", "channel", p.ID(), "err", err)
+		return nil
+	}
+	_, err := p.append(signing.GrantEntry(doc, p.cfg.Now().UnixMilli(), root.Version(), at))
+	return err
 }
 
 // Close leaves the channel's swarm and closes the log.
@@ -177,170 +389,5 @@ func (p *Publisher) Close() error {
 	p.beats.Wait()
 	p.unpoint()
 	err := p.channel.Leave(context.Background())
-	return errors.Join(err, p.log.Close())
+	return errors.Join(err, p.closeLog())
 }
-
-// settle asks the network what it holds, so that an old backup never signs over
-// what was published since.
-func (p *Publisher) settle(ctx context.Context) error {
-	if p.cfg.New {
-		return nil
-	}
-	alone := time.NewTimer(askAlone)
-	defer alone.Stop()
-	late := time.NewTimer(askAnswered)
-	defer late.Stop()
-	asking := true
-	for asking {
-		p.mu.Lock()
-		answered, peers, failed, news := p.answered, p.peers, p.failed, p.news
-		p.mu.Unlock()
-		if failed != nil {
-			return failed
-		}
-		if answered && p.log.Network().Raw == nil {
-			break
-		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-news:
-		case <-alone.C:
-			asking = peers > 0
-		case <-late.C:
-			asking = false
-		}
-	}
-	return p.settled()
-}
-
-func (p *Publisher) settled() error {
-	p.mu.Lock()
-	answered := p.answered
-	p.mu.Unlock()
-	if n := p.log.Network(); n.Raw != nil {
-		return fmt.Errorf("channel %s: %d entries were published, the log here has %d: %w", p.ID(), n.Size, p.log.Size(), ErrBehind)
-	}
-	if answered {
-		if err := p.log.Confirm(); err != nil {
-			return err
-		}
-	}
-	p.signing.Lock()
-	defer p.signing.Unlock()
-	if !p.log.Unsigned() && p.log.Head().Raw != nil {
-		p.offer()
-		p.point()
-		return nil
-	}
-	if p.log.Size() == 0 {
-		return nil
-	}
-	err := p.sign(p.log.Head().Size)
-	if errors.Is(err, ErrUnconfirmed) && !answered {
-		return fmt.Errorf("channel %s: %w: %w", p.ID(), ErrUnheard, err)
-	}
-	return err
-}
-
-func (p *Publisher) change(f func()) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	f()
-	close(p.news)
-	p.news = make(chan struct{})
-}
-
-// source is what followers can ask.
-type source struct{ p *Publisher }
-
-func (s source) UpdateFor(writer string, size int64) (signing.Update, bool) {
-	if writer != signing.MainWriter {
-		return signing.Update{}, false
-	}
-	u, err := s.p.log.UpdateFor(size)
-	return u, err == nil
-}
-
-func (s source) RootBytes(version int64) []byte {
-	roots := s.p.cfg.Keys.Roots
-	if version < 1 || version > int64(len(roots)) {
-		return nil
-	}
-	return roots[version-1].Bytes()
-}
-
-func (s source) Page(writer string, first, count, size int64) (signing.Page, bool) {
-	if writer != signing.MainWriter {
-		return signing.Page{}, false
-	}
-	page, err := s.p.log.Page(first, count, size)
-	return page, err == nil
-}
-
-func (s source) Range(writer string, size int64) ([][32]byte, bool) {
-	if writer != signing.MainWriter {
-		return nil, false
-	}
-	r, err := s.p.log.Range(size)
-	return r, err == nil
-}
-
-// sink hears what the network holds of this publisher's own.
-type sink struct{ p *Publisher }
-
-func (s sink) Joined(peer channel.Peer, _ netip.AddrPort) {
-	<-s.p.ready // a peer may be there before Join has returned; this is the first that is heard of it
-	s.p.change(func() { s.p.peers++ })
-	s.p.channel.AskUpdate(peer, signing.MainWriter, s.p.log.Size())
-}
-
-func (s sink) Left(channel.Peer) { s.p.change(func() { s.p.peers-- }) }
-
-func (s sink) Update(peer channel.Peer, writer string, u signing.Update) {
-	if writer != signing.MainWriter {
-		return
-	}
-	p := s.p
-	err := p.log.ObserveHead(u.Head)
-	switch {
-	case err == nil:
-		p.change(func() { p.answered = true })
-	case errors.Is(err, ErrBehind):
-		p.change(func() { p.answered = true })
-		p.channel.AskPage(peer, writer, p.log.CatchUpFrom(), p.log.Network().Size)
-	case errors.Is(err, signing.ErrFork):
-		p.cfg.Logger.Error("this writer has signed two histories", "channel", p.ID(), "err", err)
-		p.change(func() { p.failed = err })
-	default:
-		p.cfg.Logger.Debug("update refused", "channel", p.ID(), "err", err)
-	}
-}
-
-func (s sink) Page(peer channel.Peer, writer string, page signing.Page) {
-	p := s.p
-	if writer != signing.MainWriter || p.log.Network().Raw == nil {
-		return
-	}
-	displaced, err := p.log.CatchUp(page)
-	for _, e := range displaced {
-		// Never signed, so nobody has seen it: it goes behind what was published.
-		p.cfg.Logger.Warn("an entry that was never signed is in the way and is published again", "channel", p.ID())
-		defer func() {
-			if _, err := p.log.Append(e); err != nil {
-				p.change(func() { p.failed = err })
-			}
-		}()
-	}
-	switch {
-	case err != nil && errors.Is(err, signing.ErrFork):
-		p.change(func() { p.failed = err })
-	case err == nil && p.log.Network().Raw != nil:
-		p.channel.AskPage(peer, writer, p.log.CatchUpFrom(), p.log.Network().Size)
-	case err == nil:
-		p.change(func() {})
-	}
-}
-
-func (s sink) Root(channel.Peer, int64, []byte)              {}
-func (s sink) Range(channel.Peer, string, int64, [][32]byte) {}
