@@ -16,6 +16,8 @@ const (
 	pexMax      = 50 // addresses added or dropped in one message (BEP 11)
 	pexInterval = time.Minute
 	pexOurs     = time.Second
+	// A swarm without content needs few connections, which the first message helps to.
+	pexGossip = 5 * time.Second
 )
 
 // pexState is what one peer was told. It is owned by the loop.
@@ -72,7 +74,10 @@ func (n *Node) pexSend(it *Item, to *link, now time.Time) {
 		delete(to.pex.told, ap)
 	}
 	to.pex.next = now.Add(pexInterval)
-	if to.ours.Load() {
+	switch {
+	case to.ours.Load() && it.gossip != nil:
+		to.pex.next = now.Add(pexGossip)
+	case to.ours.Load():
 		to.pex.next = now.Add(pexOurs)
 	}
 	n.eng.send(to, extPEX, pexMessage(added, dropped))

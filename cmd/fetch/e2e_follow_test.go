@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"handful/bench/netns"
 )
 
 // testFollow: what is said is printed, once, whoever is stopped in between; a hook gets it until it has taken it; feed
@@ -20,6 +22,7 @@ func testFollow(t *testing.T, l *lab) {
 	t.Run("post and follow", func(t *testing.T) { t.Parallel(); testPostAndFollow(t, l) })
 	t.Run("hook", func(t *testing.T) { t.Parallel(); testHook(t, l) })
 	t.Run("face", func(t *testing.T) { t.Parallel(); testFace(t, l) })
+	t.Run("room", func(t *testing.T) { t.Parallel(); testRoom(t, l) })
 	t.Run("hostile", func(t *testing.T) { t.Parallel(); testHostileText(t, l) })
 }
 
@@ -67,14 +70,24 @@ func (s *side) talk(text string) (*process, line) {
 // once runs `fetch follow --once` and returns what it printed of entries, as text or JSON.
 func (s *side) once(code int, args ...string) string {
 	s.t.Helper()
-	all := append([]string{"follow", "--once", "--state-dir", s.path("state"), "--listen", "127.0.0.1:0", "--machine-id", s.machine}, args...)
+	all := []string{"follow", "--once", "--state-dir", s.path("state"), "--machine-id", s.machine}
+	if s.listen != "" {
+		all = append(all, "--listen", s.listen)
+	}
+	all = append(all, args...)
 	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, s.lab.tools.Fetch, all...)
 	cmd.Dir = s.dir
 	var out, says bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &says
-	err := cmd.Run()
+	err := netns.Start(s.namespace, cmd)
+	if err == nil {
+		err = cmd.Wait()
+	}
+	if cmd.ProcessState == nil {
+		s.t.Fatal(err)
+	}
 	if got := cmd.ProcessState.ExitCode(); got != code {
 		s.t.Fatalf("fetch %q ended with %d, want %d: %v\n%s%s", all, got, code, err, out.String(), says.String())
 	}

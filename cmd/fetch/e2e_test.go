@@ -178,18 +178,18 @@ func (s *side) fetched(args ...string) line {
 
 // line is what is read of the JSON Lines.
 type line struct {
-	Type, Link, Channel, Addr, Path, Stage, Message, Hint, Name, Peer, URL string
-	Code                                                                   int
-	Done, Total, Bytes, Wasted                                             int64
-	Files, Index                                                           int
-	Verified                                                               bool
-	Received                                                               map[string]int64
-	Infohash, State, From, Tier, Reason                                    string // of items and pieces
-	Waited                                                                 float64
-	Times, Pieces                                                          int
-	Also                                                                   []line
-	To                                                                     []struct{ Addr string }
-	Granted                                                                *struct {
+	Type, Link, Channel, Addr, Path, Stage, Message, Hint, Name, Peer, URL, Writer, Text string
+	Code                                                                                 int
+	Done, Total, Bytes, Wasted                                                           int64
+	Files, Index                                                                         int
+	Verified                                                                             bool
+	Received                                                                             map[string]int64
+	Infohash, State, From, Tier, Reason                                                  string // of items and pieces
+	Waited                                                                               float64
+	Times, Pieces                                                                        int
+	Also                                                                                 []line
+	To                                                                                   []struct{ Addr string }
+	Granted                                                                              *struct {
 		Times  [4]int
 		Ever   int
 		Copies float64

@@ -19,14 +19,14 @@ const (
 	originFanout = 4
 
 	lateFanout = 4
-	lateTime   = 150 * time.Millisecond
+	lateTime   = 100 * time.Millisecond
 	// An origin waits until the others have most likely told each other.
 	originLateTime = time.Second
 
 	repairTime = 3 * time.Second
 	// askGrace is how long what is missing may still come unasked, and askAgain how long
 	// an answer is waited for before another is asked for the same.
-	askGrace = 100 * time.Millisecond
+	askGrace = 50 * time.Millisecond
 	askAgain = time.Second
 	// newerBy is how much newer a head over the same entries must be to be asked for.
 	newerBy = 30 // seconds
