@@ -31,6 +31,7 @@ type crowdOptions struct {
 	clients    string
 	dir        string
 	json       bool
+	link       bool
 	static     bool
 	unshaped   bool
 	timeout    time.Duration
@@ -54,6 +55,7 @@ func crowdFlags(args []string, out report) (crowdOptions, error) {
 		"comma-separated `names`, or all (nginx+curl takes N times as long as the rest)")
 	flags.StringVar(&o.dir, "dir", "", "`directory` to work in (default: in memory where possible)")
 	flags.BoolVar(&o.json, "json", false, "print JSON Lines, one a run")
+	flags.BoolVar(&o.link, "link", false, "our own leechers get a link, and the metainfo over the wire; the others start with a .torrent, as ours do without this")
 	flags.BoolVar(&o.static, "static", false, "give addresses at the start to clients that can take them, instead of by tracker")
 	flags.BoolVar(&o.unshaped, "unshaped", false, "limits in the clients on loopback, even as root")
 	flags.DurationVar(&o.timeout, "timeout", 0, "give a run up after this `time` (default: 20 T* and a minute)")
@@ -208,6 +210,9 @@ func (c *crowd) title(e entrant) string {
 	}
 	if c.blind {
 		title += ", blind"
+	}
+	if c.link {
+		title += ", from a link"
 	}
 	if len(c.mix) > 0 {
 		title += " with " + c.mix.String()

@@ -18,7 +18,8 @@ type crowdResult struct {
 	Attempt      int     `json:"attempt,omitempty"`    // above 1: those before it did not count
 	Overloaded   bool    `json:"overloaded,omitempty"` // the machine was too busy: it does not count
 	Blind        bool    `json:"blind,omitempty"`
-	Mix          string  `json:"mix,omitempty"` // leechers that are not the client's own
+	Link         bool    `json:"link,omitempty"` // our leechers got a link and no metainfo
+	Mix          string  `json:"mix,omitempty"`  // leechers that are not the client's own
 	N            int     `json:"n"`
 	Rate         int64   `json:"rate_bits"`            // of the leechers' uplinks, the first
 	Rates        []int64 `json:"rates_bits,omitempty"` // where they differ: in turn
@@ -61,7 +62,7 @@ func (c *crowd) blank(e entrant) crowdResult {
 		r.Rates = append(r.Rates, int64(rate))
 	}
 	if e.Name() == "handful" {
-		r.Blind, r.Mix = c.blind, c.mix.String()
+		r.Blind, r.Link, r.Mix = c.blind, c.link, c.mix.String()
 	} else {
 		r.Piece = c.rivalPiece()
 	}

@@ -17,7 +17,7 @@ func (c *crowd) once(ctx context.Context, e entrant, r *crowdResult) (err error)
 		return fmt.Errorf("%w: cannot limit itself, and links are not shaped", rival.ErrUnsupported)
 	}
 	t := transfer{client: e, dir: filepath.Join(c.dir, "run"), source: c.source, torrent: c.torrent,
-		piece: int64(c.piece), static: c.static, every: c.every, guests: c.seats(e)}
+		piece: int64(c.piece), given: !c.link, static: c.static, every: c.every, guests: c.seats(e)}
 	if c.blind {
 		t.env = []string{"HANDFUL_BLIND_TIERS=true"}
 	}

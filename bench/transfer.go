@@ -28,6 +28,7 @@ type transfer struct {
 	torrent string
 	piece   int64           // that our own seed is told; 0 = its choice
 	limits  []line          // the clients' own limits; nil = none
+	given   bool            // our own leechers get the metainfo, as the others do, and not a link
 	static  bool            // addresses are given at the start where the client can take them
 	leave   bool            // leechers end when complete
 	env     []string        // added to the environment of our own programs
@@ -140,12 +141,15 @@ func (t *transfer) leech(ctx context.Context, i int) error {
 		return err
 	}
 	job.Link = link
-	if guest, ok := t.guests[i]; ok {
+	guest, ok := t.guests[i]
+	if ok {
 		client, job.Env = guest, nil
-		if _, ours := t.seed.Link(); ours != "" { // what our seed wrote: guests must join the same swarm
-			job.Torrent = ours
+	}
+	if _, ours := t.seed.Link(); ours != "" && (ok || t.given) { // all in the swarm of what our seed wrote
+		job.Torrent, job.Link = ours, ""
+		if !t.told() {
+			job.Tracker = t.list.URL()
 		}
-		job.Tracker = t.list.URL()
 	}
 	if err := os.MkdirAll(job.Dir, 0o755); err != nil {
 		return fmt.Errorf("make destination: %w", err)

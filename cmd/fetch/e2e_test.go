@@ -37,6 +37,9 @@ func TestEndToEnd(t *testing.T) {
 	t.Run("follow", func(t *testing.T) { t.Parallel(); testFollow(t, l) })
 	t.Run("channel", func(t *testing.T) { t.Parallel(); testChannel(t, l) })
 	t.Run("dht", func(t *testing.T) { t.Parallel(); testDHT(t, l) })
+	t.Run("two histories", func(t *testing.T) { t.Parallel(); testTwoHistories(t, l) })
+	t.Run("years", func(t *testing.T) { t.Parallel(); testYears(t, l) })
+	t.Run("kill", func(t *testing.T) { t.Parallel(); testKill(t, l) })
 }
 
 // lab is what these tests share.
@@ -153,8 +156,8 @@ func (s *side) start(name string, args ...string) *process {
 
 // takesNode tells the commands that run a node from those that only look.
 func takesNode(args []string) bool {
-	quiet := []string{"ls", "status", "explain", "verify", "key", "withdraw", "unfollow", "init", "root", "sign", "writer"}
-	return !slices.Contains(quiet, args[0]) && !slices.Contains(args, "evidence")
+	without := []string{"ls", "status", "explain", "verify", "key", "init", "root", "sign", "writer", "withdraw", "unfollow"}
+	return !slices.Contains(without, args[0]) && !slices.Contains(args, "evidence")
 }
 
 // publish starts `seed publish` and waits until a peer could fetch.
@@ -178,18 +181,25 @@ func (s *side) fetched(args ...string) line {
 
 // line is what is read of the JSON Lines.
 type line struct {
-	Type, Link, Channel, Addr, Path, Stage, Message, Hint, Name, Peer, URL, Writer, Text string
-	Code                                                                                 int
-	Done, Total, Bytes, Wasted                                                           int64
-	Files, Index                                                                         int
-	Verified                                                                             bool
-	Received                                                                             map[string]int64
-	Infohash, State, From, Tier, Reason                                                  string // of items and pieces
-	Waited                                                                               float64
-	Times, Pieces                                                                        int
-	Also                                                                                 []line
-	To                                                                                   []struct{ Addr string }
-	Granted                                                                              *struct {
+	Type, Link, Channel, Addr, Path, Stage, Message, Hint, Name, Peer, URL string
+	Code                                                                   int
+	Done, Total, Bytes, Wasted                                             int64
+	Files, Index                                                           int
+	Verified                                                               bool
+	Received                                                               map[string]int64
+	Infohash, State, From, Tier, Reason                                    string // of items and pieces
+	Waited                                                                 float64
+	Times, Pieces                                                          int
+	Also                                                                   []line
+	To                                                                     []struct{ Addr string }
+	Writer, Title, Text, Key, Document                                     string
+	RootHash                                                               string `json:"root_hash"`
+	Entries, Version                                                       int64
+	Sources, Asked                                                         int
+	Roots                                                                  []struct{ Version int64 }
+	Heads                                                                  []struct{ Entries int64 }
+	Taken                                                                  []struct{ First, Last, Version int64 } `json:"withdrawn"`
+	Granted                                                                *struct {
 		Times  [4]int
 		Ever   int
 		Copies float64

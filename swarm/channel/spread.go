@@ -132,6 +132,18 @@ func (c *Channel) Missing(writer string) {
 	s.poke()
 }
 
+// Forget drops what peers are known to hold of a writer: a document has taken entries back,
+// so what they said is of another history.
+func (c *Channel) Forget(writer string) {
+	s := c.spread
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, m := range s.known {
+		delete(m, writer)
+	}
+	delete(s.asked, writer)
+}
+
 // Holders returns the peers that say that an entry can be asked of them, origins last.
 func (c *Channel) Holders(writer string, index int64) []Peer {
 	s := c.spread

@@ -133,6 +133,12 @@ func (l Document) Show(time.Time) (string, string) {
 	return "", s
 }
 
+// day is the date of a time in RFC 3339.
+func day(s string) string {
+	d, _, _ := strings.Cut(s, "T")
+	return d
+}
+
 func (l Writer) Show(time.Time) (string, string) {
 	var keys []string
 	for _, k := range l.Keys {

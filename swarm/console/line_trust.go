@@ -99,27 +99,18 @@ func (l Trust) Show(time.Time) (string, string) {
 	}
 	if n := len(l.Roots); n > 0 {
 		r := l.Roots[n-1]
-		fmt.Fprintf(&b, "\nroot       version %d, each verified from the id on; %d of %s must sign the next, expires %s", r.Version, r.Need, count(r.Keys, "key"), day(r.Expires))
+		fmt.Fprintf(&b, "\nroot       version %d, each verified from the id on; %d of %s must sign the next, expires %s", r.Version, r.Need, count(r.Keys, "key"), Clean(day(r.Expires)))
 	}
 	switch {
 	case l.Missing:
 		b.WriteString("\ntargets    a newer document was granted and is not here yet: other writers are not believed until it is")
 	case l.Targets > 0:
-		fmt.Fprintf(&b, "\ntargets    version %d, expires %s", l.Targets, day(l.Until))
+		fmt.Fprintf(&b, "\ntargets    version %d, expires %s", l.Targets, Clean(day(l.Until)))
 	}
 	if l.Offline {
 		return b.String(), "nobody was asked: this is what is on disk"
 	}
 	return b.String(), ""
-}
-
-// day is the day of a time in RFC 3339.
-func day(at string) string {
-	t, err := time.Parse(time.RFC3339, at)
-	if err != nil {
-		return Clean(at)
-	}
-	return t.UTC().Format(time.DateOnly)
 }
 
 func (l Standing) Show(time.Time) (string, string) {

@@ -113,9 +113,12 @@ func (f *Follower) actOnRoot(before int64) {
 	if before == 0 {
 		return
 	}
-	// Who has not heard of it learns it from the version in the update.
-	if u, ok := f.trust.UpdateFor(signing.MainWriter, f.trust.Size(signing.MainWriter)); ok {
-		f.wire.Push(signing.MainWriter, u, nobody)
+	// Who has not heard of it learns it from the version in an update. Peers that have the
+	// same head, or a longer one that was taken back, would not be told by Push.
+	u, ok := f.trust.UpdateFor(signing.MainWriter, f.trust.Size(signing.MainWriter))
+	f.change(func() { f.loud[signing.MainWriter] = true })
+	if ok {
+		f.each(nobody, func(p channel.Peer) { f.wire.SendUpdate(p, signing.MainWriter, u) })
 	}
 }
 
@@ -129,6 +132,8 @@ func (f *Follower) forget(writers []string) {
 		}
 		for _, w := range writers {
 			delete(f.told, w)
+			f.loud[w] = true
+			f.wire.Forget(w)
 			f.cfg.Logger.Warn("entries were withdrawn by a document of the channel", "channel", f.cfg.ID, "writer", w)
 		}
 		for c := range f.helped {

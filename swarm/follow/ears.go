@@ -221,10 +221,28 @@ func (f *Follower) after(p channel.Peer, writer string, u signing.Update, acc si
 	}
 	f.ask(p, writer, acc.Needs)
 	if acc.Changed {
-		f.wire.Push(writer, u, p)
+		f.pass(p, writer, u)
 		f.offer()
 	}
 	f.act()
+}
+
+// pass passes on what was accepted: to a few, who tell the others, and after a document has
+// changed what counts to all.
+func (f *Follower) pass(from channel.Peer, writer string, u signing.Update) {
+	f.mu.Lock()
+	loud := f.loud[writer]
+	delete(f.loud, writer)
+	f.mu.Unlock()
+	if !loud {
+		f.wire.Push(writer, u, from)
+		return
+	}
+	f.each(nobody, func(p channel.Peer) {
+		if p != from {
+			f.wire.SendUpdate(p, writer, u)
+		}
+	})
 }
 
 // agree notes that a source shows what is believed. The caller holds mu.
@@ -268,7 +286,7 @@ func (f *Follower) ask(p channel.Peer, writer string, n signing.Need) {
 	case n.Range && p != nobody:
 		f.wire.AskRange(p, writer, n.Size)
 	case n.Update && p != nobody:
-		f.wire.Missing(writer)
+		f.wire.Missing(p, writer)
 	case n.Range, n.Update:
 		f.each(nobody, func(q channel.Peer) { f.wire.AskUpdate(q, writer, f.trust.Size(writer)) })
 	}

@@ -328,7 +328,8 @@ func (f *Follower) judge(writer string, index int64, raw []byte, head signing.He
 	if err != nil {
 		return Found{}, false, fmt.Errorf("channel %s: entry %d: %w", f.cfg.ID, index, err)
 	}
-	if m, ok := entry.(manifest.Media); ok && !f.trust.Allows(writer, m.Name) {
+	// A torrent's name has no slash: it may be a directory all of which the writer was granted.
+	if m, ok := entry.(manifest.Media); ok && !f.trust.Allows(writer, m.Name) && !f.trust.Allows(writer, m.Name+"/x") {
 		return Found{}, false, fmt.Errorf("channel %s: entry %d of writer %q: %q is %w", f.cfg.ID, index, writer, m.Name, ErrPath)
 	}
 	if err := f.dropped(writer, index); err != nil {

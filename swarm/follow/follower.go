@@ -47,7 +47,12 @@ type Config struct {
 type wire interface {
 	AskUpdate(p channel.Peer, writer string, size int64)
 	AskUpdateWithin(p channel.Peer, writer string, size, limit int64)
-	Missing(writer string)
+	// Missing asks somebody for what a peer has told of and is not held.
+	Missing(p channel.Peer, writer string)
+	Forget(writer string)
+	// Holders returns who says that an entry can be asked of it.
+	Holders(writer string, index int64) []channel.Peer
+	AskPages(p channel.Peer, writer string, first, most, size int64)
 	AskRoot(p channel.Peer, version int64)
 	AskTargets(p channel.Peer, hash [32]byte)
 	AskPage(p channel.Peer, writer string, first, size int64)
@@ -57,6 +62,11 @@ type wire interface {
 	SendFork(p channel.Peer, writer string, f signing.Fork)
 	Unlist()
 }
+
+// spoken is the wire of a channel's swarm.
+type spoken struct{ *channel.Channel }
+
+func (s spoken) Missing(_ channel.Peer, writer string) { s.Channel.Missing(writer) }
 
 // Follower follows one channel on a running node: it collects what peers say,
 // lets Trust decide, and passes on what was believed. All methods are safe for
@@ -90,6 +100,7 @@ type Follower struct {
 	wanted   map[place]bool                  // what to ask pages for
 	proofs   map[place]*signing.Proof        // what to make proofs of; nil: not yet made
 	windows  map[string]*window              // of writers that are read; nil: none
+	loud     map[string]bool                 // writers whose next head is told to all peers
 	acted    standing                        // what of the state has been acted on
 	offering bool                            // an offer is due
 	echoes   map[string]int                  // by writer: others who have offered what is believed, since it was offered here last
@@ -130,7 +141,7 @@ func Open(cfg Config) (*Follower, error) {
 		stop()
 		return nil, err
 	}
-	f.mirrors = &mirrored{wire: f.channel, f: f}
+	f.mirrors = &mirrored{wire: spoken{f.channel}, f: f}
 	f.wire = f.mirrors
 	f.living = ctx
 	close(f.ready)
@@ -170,6 +181,7 @@ func newFollower(cfg Config, trust *Trust) *Follower {
 		early:    make(map[conversation]signing.Fork),
 		pages:    make(map[place][]byte),
 		wanted:   make(map[place]bool),
+		loud:     make(map[string]bool),
 		proofs:   make(map[place]*signing.Proof),
 		echoes:   make(map[string]int),
 		offers:   make(chan overheard, maxOverheard),

@@ -130,6 +130,36 @@ func (m *mirrored) AskUpdate(p channel.Peer, writer string, size int64) {
 	}
 }
 
+func (m *mirrored) AskUpdateWithin(p channel.Peer, writer string, size, limit int64) {
+	if !m.ask(p, job{topic: askUpdate, writer: writer, number: size}) {
+		m.wire.AskUpdateWithin(p, writer, size, limit)
+	}
+}
+
+func (m *mirrored) Missing(p channel.Peer, writer string) {
+	if !m.ask(p, job{topic: askUpdate, writer: writer, number: m.f.trust.Size(writer)}) {
+		m.wire.Missing(p, writer)
+	}
+}
+
+// Holders puts mirrors behind peers: they have everything, and cost somebody traffic.
+func (m *mirrored) Holders(writer string, index int64) []channel.Peer {
+	peers := m.wire.Holders(writer, index)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, w := range m.all {
+		peers = append(peers, w.peer)
+	}
+	return peers
+}
+
+// AskPages asks a mirror for one page: it has all that a bundle of entries has.
+func (m *mirrored) AskPages(p channel.Peer, writer string, first, most, size int64) {
+	if !m.ask(p, job{topic: askPage, writer: writer, number: size, first: first}) {
+		m.wire.AskPages(p, writer, first, most, size)
+	}
+}
+
 func (m *mirrored) AskRoot(p channel.Peer, version int64) {
 	if !m.ask(p, job{topic: askRoot, number: version}) {
 		m.wire.AskRoot(p, version)

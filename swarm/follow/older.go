@@ -73,13 +73,13 @@ func (f *Follower) older(writer string, first int64, out []Told) int64 {
 
 // askOlder asks two peers for a run of entries: the answer of one may not come.
 func (f *Follower) askOlder(writer string, from, last int64) {
-	peers := f.channel.Holders(writer, from)
+	peers := f.wire.Holders(writer, from)
 	if len(peers) == 0 {
 		peers = f.channel.Peers()
 	}
 	size := f.trust.Size(writer)
 	for _, p := range peers[:min(len(peers), 2)] {
-		f.channel.AskPages(p, writer, from, last-from, size)
+		f.wire.AskPages(p, writer, from, last-from, size)
 	}
 }
 

@@ -187,7 +187,7 @@ func (f *Follower) askMissing() {
 			f.mu.Lock()
 			win.upto, win.moved, win.tried[p] = upto, now, true
 			f.mu.Unlock()
-			f.channel.AskPages(p, w, next, upto-next, head.Size)
+			f.wire.AskPages(p, w, next, upto-next, head.Size)
 		}
 	}
 }
@@ -195,7 +195,7 @@ func (f *Follower) askMissing() {
 // whomToAsk returns a peer that has an entry, or may have it. Who was asked and gave nothing
 // is asked again when nobody else is left.
 func (f *Follower) whomToAsk(writer string, index int64) (channel.Peer, bool) {
-	peers := f.channel.Holders(writer, index)
+	peers := f.wire.Holders(writer, index)
 	if len(peers) == 0 {
 		peers = f.channel.Peers()
 	}

@@ -1,8 +1,6 @@
 package follow
 
 import (
-	"crypto"
-	"crypto/ed25519"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -147,7 +145,7 @@ func (m *member) AskUpdateWithin(p channel.Peer, writer string, size, limit int6
 	})
 }
 
-func (m *member) Missing(writer string) {
+func (m *member) Missing(_ channel.Peer, writer string) {
 	ours, known := m.source.Holds(writer)
 	for _, p := range m.Peers() {
 		if h, ok := m.world.member(p).source.Holds(writer); ok && h.Size > ours.Size {
@@ -229,6 +227,14 @@ func (m *member) SendFork(p channel.Peer, writer string, f signing.Fork) {
 
 func (m *member) Unlist() {}
 
+func (m *member) Forget(string) {}
+
+func (m *member) Holders(string, int64) []channel.Peer { return m.Peers() }
+
+func (m *member) AskPages(p channel.Peer, writer string, first, _, size int64) {
+	m.AskPage(p, writer, first, size)
+}
+
 // follower is a member that follows.
 type follower struct {
 	*Follower
@@ -273,7 +279,7 @@ func (f *follower) elapse() {
 // settle runs the world until the followers have listened, and nobody has a question left.
 func (w *world) settle(all ...*follower) {
 	w.t.Helper()
-	for range 4 {
+	for range 2 {
 		w.run()
 		for _, f := range all {
 			f.elapse()
@@ -286,162 +292,6 @@ func (w *world) settle(all ...*follower) {
 func (f *follower) stop() {
 	f.member.gone = true
 	f.member.world.part(f.member)
-}
-
-// owner is the publisher of a channel with all its writers: a source.
-type owner struct {
-	t       testing.TB
-	world   *world
-	roots   []*signing.Root
-	holders []ed25519.PrivateKey // of root keys, the ones that sign the next root
-	heads   ed25519.PrivateKey   // of the main writer
-	targets []*signing.Targets
-	logs    map[string]*signing.Log
-	keys    map[string]ed25519.PrivateKey // of delegated writers
-	granted int64                         // index + 1
-}
-
-// newOwner makes a channel with three holders of root keys, two of whom must sign.
-func newOwner(t testing.TB, w *world) *owner {
-	t.Helper()
-	o := &owner{t: t, world: w, heads: seedKey(2), logs: map[string]*signing.Log{}, keys: map[string]ed25519.PrivateKey{}}
-	o.holders = []ed25519.PrivateKey{seedKey(11), seedKey(12), seedKey(13)}
-	var public []crypto.PublicKey
-	for _, k := range o.holders {
-		public = append(public, k.Public())
-	}
-	online := signing.RoleParams{Keys: []crypto.PublicKey{o.heads.Public()}}
-	root, err := signing.NewRoot(signing.RootParams{
-		Title: "Demo", Expires: w.now.AddDate(2, 0, 0), Root: signing.RoleParams{Keys: public, Threshold: 2},
-		Targets: online, Timestamp: online, MaxAge: map[string]time.Duration{signing.MainWriter: time.Hour},
-	})
-	o.must(err)
-	o.must(root.Sign(o.holders[0]))
-	o.must(root.Sign(o.holders[1]))
-	o.roots = []*signing.Root{root}
-	o.logs[signing.MainWriter] = o.newLog(signing.MainWriter)
-	return o
-}
-
-func (o *owner) must(err error) {
-	o.t.Helper()
-	if err != nil {
-		o.t.Fatal(err)
-	}
-}
-
-func (o *owner) id() signing.ID { return o.roots[0].ID() }
-
-func (o *owner) newest() *signing.Root { return o.roots[len(o.roots)-1] }
-
-func (o *owner) newLog(writer string) *signing.Log {
-	l, err := signing.NewLog(o.id(), writer, &signing.Memory{}, o.newest().Version())
-	o.must(err)
-	return l
-}
-
-func (o *owner) key(writer string) ed25519.PrivateKey {
-	if writer == signing.MainWriter {
-		return o.heads
-	}
-	return o.keys[writer]
-}
-
-// post appends a text and signs.
-func (o *owner) post(writer, text string) {
-	o.t.Helper()
-	e := manifest.Post{Title: text, Head: manifest.Header{Time: o.world.now.UnixMilli(), Pointers: manifest.Pointers{Root: o.newest().Version()}}}
-	if writer == signing.MainWriter {
-		e.Head.Pointers.Grant = o.granted
-	}
-	o.append(writer, e.Bytes())
-}
-
-func (o *owner) append(writer string, entry []byte) {
-	o.t.Helper()
-	_, err := o.logs[writer].Append(entry)
-	o.must(err)
-	o.sign(writer)
-}
-
-func (o *owner) sign(writer string) {
-	o.t.Helper()
-	_, err := o.logs[writer].SignHead(o.key(writer), o.world.now)
-	o.must(err)
-}
-
-// rotate makes the next root document, signed by two of the three holders.
-func (o *owner) rotate(e signing.RootEdit, signers ...ed25519.PrivateKey) {
-	o.t.Helper()
-	next, err := o.newest().Edit(e)
-	o.must(err)
-	for _, k := range signers {
-		o.must(next.Sign(k))
-	}
-	o.roots = append(o.roots, next)
-	// The log that goes on says the new version.
-	old := o.logs[signing.MainWriter]
-	size := old.Size()
-	if b, ok := e.Base[signing.MainWriter]; ok {
-		size = b.Size
-	}
-	o.logs[signing.MainWriter] = o.copyLog(old, size)
-	if size > 0 {
-		o.sign(signing.MainWriter)
-	}
-}
-
-// copyLog is a new log that begins like l.
-func (o *owner) copyLog(l *signing.Log, size int64) *signing.Log {
-	c := o.newLog(signing.MainWriter)
-	for i := range size {
-		e, err := l.Entry(i)
-		o.must(err)
-		_, err = c.Append(e)
-		o.must(err)
-	}
-	return c
-}
-
-// grant puts a targets document with these writers into force.
-func (o *owner) grant(names ...string) {
-	o.t.Helper()
-	p := signing.TargetsParams{Expires: o.world.now.AddDate(1, 0, 0)}
-	if len(o.targets) > 0 {
-		p.Before = o.targets[len(o.targets)-1]
-	}
-	for _, n := range names {
-		if o.keys[n] == nil {
-			o.keys[n] = seedKey(byte(100 + len(o.keys)))
-			o.logs[n] = o.newLog(n)
-		}
-		p.Writers = append(p.Writers, signing.WriterParams{Name: n, Role: signing.RoleParams{Keys: []crypto.PublicKey{o.keys[n].Public()}}})
-	}
-	doc, err := signing.NewTargets(p)
-	o.must(err)
-	o.must(doc.Sign(o.heads))
-	o.targets = append(o.targets, doc)
-	before := o.granted
-	o.granted = o.logs[signing.MainWriter].Size() + 1
-	o.append(signing.MainWriter, signing.GrantEntry(doc, o.world.now.UnixMilli(), o.newest().Version(), before))
-}
-
-// tell pushes the newest of a writer to all who are connected with a member.
-func (o *owner) tell(m *member, writer string, before int64) {
-	o.t.Helper()
-	u, err := o.logs[writer].UpdateFor(before)
-	o.must(err)
-	m.Push(writer, u, 0)
-}
-
-// check compares what a follower believes of a writer with what the owner published.
-func (o *owner) check(name string, f *follower, writer string, want signing.State) {
-	o.t.Helper()
-	l := o.logs[writer]
-	got := f.Trust().Head(writer)
-	if got.Size != l.Head().Size || got.Root != l.Head().Root || f.Trust().State(writer, o.world.now) != want {
-		o.t.Errorf("%s: writer %s: %d entries, %s; published are %d, want %s", name, writer, got.Size, f.Trust().State(writer, o.world.now), l.Head().Size, want)
-	}
 }
 
 // texts returns what a follower reads of a writer, from the first entry on.

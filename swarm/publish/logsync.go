@@ -14,6 +14,9 @@ import (
 func (l *Log) Network() signing.Head {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.network.Raw == nil || l.contradicts(l.network) == nil {
+		return signing.Head{} // it has caught up
+	}
 	return l.network
 }
 
