@@ -144,8 +144,11 @@ func (e ears) Update(p channel.Peer, writer string, u signing.Update) {
 	switch {
 	case f.knows(writer, u): // most news come from several peers
 		f.mu.Lock()
-		f.agree(p, writer)
+		heard := f.told[writer][f.source(p)]
 		f.mu.Unlock()
+		if !heard {
+			f.change(func() { f.agree(p, writer) })
+		}
 	case f.trust.Root() == nil:
 		f.each(p, func(q channel.Peer) { f.wire.AskRoot(q, 1) })
 	case !f.collect(p, writer, u):
