@@ -6,6 +6,7 @@
 //	go run ./bench churn    the same crowd disturbed: who completes, and how much later
 //	go run ./bench sites    sites joined by slow links: copies over each link, time against what the links allow
 //	go run ./bench small    many nodes fetch many small torrents: time, copies the origin sent, memory
+//	go run ./bench feed     100 followers of a channel: time until a post is printed, copies, what strangers cost
 //	go run ./bench sim      the policy among thousands of simulated peers: time against the bound, copies, who is served
 //	go run ./bench packages the Debian packages that the rivals are in
 //
@@ -93,6 +94,23 @@
 // Origin copies are whole frames out of the origin's uplink / all payload: what each pair of node and torrent costs
 // there beside the payload is the point. Memory is the most anonymous memory of any one node, connections the most TCP
 // connections that were seen established at one host, looked at every 3 s.
+//
+// # Feeds
+//
+// One publisher and N followers on loopback, of which some are `fetch follow` in processes of their own and the others
+// nodes of the bench's process that do all that follow does but print. Multicast is off. A post's time runs from before the call that
+// signs and pushes it until a follower has verified, archived and printed it; a process has printed it when its line was
+// read from the pipe. "all" is of each post the slowest follower. Origin copies are the payload of all messages that the
+// publisher's node has sent meanwhile, its answers, repairs and the introductions of who comes included, in copies of
+// what was said: one update of each post as somebody gets it who is up to date.
+//
+//	post      posts one after the other
+//	killed    as post; after a third of them some followers are killed (processes: kill -9) and after two thirds started again
+//	burst     1000 posts in 60 s
+//	stranger  a channel of 100 000 posts, its publisher and three followers: `fetch follow` from nothing to the newest 50
+//	away      the same channel: `fetch follow` of who was away for 1000 posts, from its start to the last of them
+//
+// Missed, repeated and disorder are counted over all entries and followers. MiB is the most anonymous memory of any one process.
 //
 // Exit codes: 0 measured, 1 something failed, 2 usage, 130 and 143 ended by a signal. Namespaces, programs and files are
 // removed in all of them; what a killed run leaves is removed by the next.

@@ -27,6 +27,7 @@ const usage = `usage: bench QUESTION [flags]
   sim       the policy in a simulated swarm of thousands: copies, makespan / bound, who is served
   sites     sites joined by slow links: copies over each link, time against what the links allow
   small     many nodes fetch many small torrents, some at a time: time, origin copies, memory
+  feed      100 followers of a channel: time until a post is printed, origin copies, what a stranger costs
   packages  print the Debian packages that hold the rivals, on one line
 
 bench QUESTION -h lists its flags. Results go to standard output, with --json as JSON Lines.
@@ -100,6 +101,8 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 		return sitesMain(ctx, rest, out)
 	case "small":
 		return smallMain(ctx, rest, out)
+	case "feed":
+		return feedMain(ctx, rest, out)
 	case "packages":
 		fmt.Fprintln(stdout, strings.Join(Packages, " "))
 		return nil
@@ -107,7 +110,7 @@ func dispatch(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 		fmt.Fprint(stdout, usage)
 		return nil
 	default:
-		return fmt.Errorf("%w: no question %q; there are hash, pair, crowd, churn, sim, sites, small and packages", errUsage, question)
+		return fmt.Errorf("%w: no question %q; there are hash, pair, crowd, churn, sim, sites, small, feed and packages", errUsage, question)
 	}
 }
 

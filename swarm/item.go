@@ -92,6 +92,7 @@ type Item struct {
 	unlisted     bool // not to be named in the DHT
 	book         *book
 	links        map[uint64]*link
+	changes      int             // how often links came, went, or said who they are
 	sight        *policy.Sight   // set while fetching
 	wanted       policy.Set      // pieces that the engine was told to fetch
 	grants       *policy.Grants  // set for an origin

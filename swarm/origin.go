@@ -77,17 +77,25 @@ func (n *Node) placeOf(l *link) (near bool, group uint64) {
 const (
 	visits    = 16
 	visitSpan = 10 * time.Second
+	// In a swarm without content others are told of within a second or two.
+	gossipVisitSpan = 3 * time.Second
 )
 
 // endVisits closes the oldest connections of leechers that are not granted anything,
-// when few are left.
+// when few are left. So does every node for the news of a channel with connections that
+// others have made: who knows only this node must get in, to learn of the others.
 func (n *Node) endVisits(it *Item, now time.Time) {
 	excess := len(it.links) - (maxConns - visits)
-	if it.grants == nil || excess <= 0 {
+	if it.grants == nil && it.gossip == nil || excess <= 0 {
 		return
 	}
 	for _, l := range it.sortedLinks() {
-		if excess > 0 && now.Sub(l.since) >= visitSpan && !it.grants.InRing(policy.Peer(l.id)) {
+		if excess <= 0 {
+			return
+		}
+		over := it.gossip != nil && !l.outgoing && now.Sub(l.since) >= gossipVisitSpan && len(l.pex.told) > 0 ||
+			it.grants != nil && now.Sub(l.since) >= visitSpan && !it.grants.InRing(policy.Peer(l.id))
+		if over {
 			l.pc.Close()
 			excess--
 		}

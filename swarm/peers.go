@@ -16,6 +16,7 @@ func (n *Node) linkUp(l *link) {
 		return
 	}
 	l.item.links[l.id] = l
+	l.item.changes++
 	l.since = n.cfg.Now()
 	if l.outgoing {
 		l.listenAddr = l.remote
@@ -34,6 +35,7 @@ func (n *Node) linkHandshook(l *link, client string, port int, pex, gossip bool)
 	}
 	n.retier(l)
 	it := l.item
+	it.changes++
 	if l.ours.Load() && !l.greeted.Swap(true) {
 		h := hello{Machine: machineTag(n.cfg.MachineID, it.hash), Site: n.site}
 		n.eng.send(l, extSwarm, h.bytes())
@@ -62,6 +64,7 @@ func (n *Node) linkDown(l *link) {
 		return
 	}
 	delete(it.links, l.id)
+	it.changes++
 	it.remember(l)
 	if it.grants != nil && it.haves[l.id] {
 		delete(it.haves, l.id)

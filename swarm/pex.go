@@ -16,12 +16,15 @@ const (
 	pexMax      = 50 // addresses added or dropped in one message (BEP 11)
 	pexInterval = time.Minute
 	pexOurs     = time.Second
+	// A swarm without content needs few connections, which the first message helps to.
+	pexGossip = 5 * time.Second
 )
 
 // pexState is what one peer was told. It is owned by the loop.
 type pexState struct {
 	on   bool
 	told map[netip.AddrPort]bool
+	seen int // Item.changes when it was told all
 	next time.Time
 }
 
@@ -30,7 +33,7 @@ func (n *Node) pexPulse(it *Item, now time.Time) {
 		return
 	}
 	for _, l := range it.links {
-		if l.pex.on && !now.Before(l.pex.next) {
+		if l.pex.on && l.pex.seen != it.changes && !now.Before(l.pex.next) {
 			n.pexSend(it, l, now)
 		}
 	}
@@ -55,6 +58,9 @@ func (n *Node) pexSend(it *Item, to *link, now time.Time) {
 			dropped = append(dropped, ap)
 		}
 	}
+	if len(added) < pexMax && len(dropped) < pexMax {
+		to.pex.seen = it.changes
+	}
 	if len(added)+len(dropped) == 0 {
 		return
 	}
@@ -68,7 +74,10 @@ func (n *Node) pexSend(it *Item, to *link, now time.Time) {
 		delete(to.pex.told, ap)
 	}
 	to.pex.next = now.Add(pexInterval)
-	if to.ours.Load() {
+	switch {
+	case to.ours.Load() && it.gossip != nil:
+		to.pex.next = now.Add(pexGossip)
+	case to.ours.Load():
 		to.pex.next = now.Add(pexOurs)
 	}
 	n.eng.send(to, extPEX, pexMessage(added, dropped))

@@ -29,7 +29,17 @@ func (n *Node) serveStatus(w http.ResponseWriter, r *http.Request) {
 	}
 	got := make(chan Snapshot, 1)
 	listen := n.Addrs()
-	if !n.mail.post(func() { got <- Snapshot{Listen: listen, Items: n.itemSnapshots()} }) {
+	var messages trafficJSON
+	if !n.mail.post(func() {
+		for _, it := range n.items {
+			if it.gossip != nil {
+				sent, received := it.gossip.Traffic()
+				messages.Sent += sent
+				messages.Received += received
+			}
+		}
+		got <- Snapshot{Listen: listen, Items: n.itemSnapshots()}
+	}) {
 		http.Error(w, ErrClosed.Error(), http.StatusServiceUnavailable)
 		return
 	}
@@ -39,7 +49,9 @@ func (n *Node) serveStatus(w http.ResponseWriter, r *http.Request) {
 		h.Set("Content-Type", "application/json")
 		h.Set("Cache-Control", "no-store")
 		h.Set("X-Content-Type-Options", "nosniff")
-		json.NewEncoder(w).Encode(statusOf(s)) // who does not read it has not asked
+		out := statusOf(s)
+		out.Messages = messages
+		json.NewEncoder(w).Encode(out) // who does not read it has not asked
 	case <-r.Context().Done():
 	case <-n.ctx.Done():
 		http.Error(w, ErrClosed.Error(), http.StatusServiceUnavailable)
@@ -71,6 +83,13 @@ func (n *Node) itemSnapshots() (out []ItemSnapshot) {
 type statusJSON struct {
 	Listen []string   `json:"listen"` // HOST:PORT
 	Items  []itemJSON `json:"items"`
+	// Messages are the bytes that were exchanged about channels.
+	Messages trafficJSON `json:"messages"`
+}
+
+type trafficJSON struct {
+	Sent     int64 `json:"sent"`
+	Received int64 `json:"received"`
 }
 
 type itemJSON struct {

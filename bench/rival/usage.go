@@ -116,3 +116,9 @@ func Measure(cmd *exec.Cmd) (Usage, error) {
 	close(exited)
 	return m.final(cmd.ProcessState), err
 }
+
+// Own is what this process has used so far; its CPU is 0 where the system does not tell.
+func Own() Usage {
+	u, _ := processUsage(os.Getpid())
+	return u
+}

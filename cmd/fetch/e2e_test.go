@@ -37,6 +37,7 @@ func TestEndToEnd(t *testing.T) {
 	t.Run("mirror", func(t *testing.T) { t.Parallel(); testMirror(t, l) })
 	t.Run("bundle", func(t *testing.T) { t.Parallel(); testBundle(t, l) })
 	t.Run("private", func(t *testing.T) { t.Parallel(); testPrivate(t, l) })
+	t.Run("follow", func(t *testing.T) { t.Parallel(); testFollow(t, l) })
 	t.Run("channel", func(t *testing.T) { t.Parallel(); testChannel(t, l) })
 	t.Run("dht", func(t *testing.T) { t.Parallel(); testDHT(t, l) })
 	t.Run("two histories", func(t *testing.T) { t.Parallel(); testTwoHistories(t, l) })
@@ -161,7 +162,7 @@ func takesNode(args []string) bool {
 	if args[0] == "reader" {
 		return args[1] != "ls" && args[1] != "link"
 	}
-	without := []string{"ls", "status", "explain", "verify", "key", "init", "root", "sign", "writer", "export"}
+	without := []string{"ls", "status", "explain", "verify", "key", "init", "root", "sign", "writer", "export", "withdraw", "unfollow"}
 	return !slices.Contains(without, args[0]) && !slices.Contains(args, "evidence")
 }
 
@@ -186,25 +187,25 @@ func (s *side) fetched(args ...string) line {
 
 // line is what is read of the JSON Lines.
 type line struct {
-	Type, Link, Channel, Addr, Path, Stage, Message, Hint, Name, Peer string
-	Code                                                              int
-	Done, Total, Bytes, Wasted                                        int64
-	Files, Index                                                      int
-	Verified                                                          bool
-	Received                                                          map[string]int64
-	Infohash, State, From, Tier, Reason                               string // of items and pieces
-	Waited                                                            float64
-	Times, Pieces                                                     int
-	Also                                                              []line
-	To                                                                []struct{ Addr string }
-	Writer, Title, Text, Key, Document                                string
-	RootHash                                                          string `json:"root_hash"`
-	Entries, Version                                                  int64
-	Sources, Asked                                                    int
-	Roots                                                             []struct{ Version int64 }
-	Heads                                                             []struct{ Entries int64 }
-	Taken                                                             []struct{ First, Last, Version int64 } `json:"withdrawn"`
-	Granted                                                           *struct {
+	Type, Link, Channel, Addr, Path, Stage, Message, Hint, Name, Peer, URL string
+	Code                                                                   int
+	Done, Total, Bytes, Wasted                                             int64
+	Files, Index                                                           int
+	Verified                                                               bool
+	Received                                                               map[string]int64
+	Infohash, State, From, Tier, Reason                                    string // of items and pieces
+	Waited                                                                 float64
+	Times, Pieces                                                          int
+	Also                                                                   []line
+	To                                                                     []struct{ Addr string }
+	Writer, Title, Text, Key, Document                                     string
+	RootHash                                                               string `json:"root_hash"`
+	Entries, Version                                                       int64
+	Sources, Asked                                                         int
+	Roots                                                                  []struct{ Version int64 }
+	Heads                                                                  []struct{ Entries int64 }
+	Taken                                                                  []struct{ First, Last, Version int64 } `json:"withdrawn"`
+	Granted                                                                *struct {
 		Times  [4]int
 		Ever   int
 		Copies float64

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"handful/signing"
 	"handful/swarm/console"
@@ -59,14 +60,43 @@ type followRequest struct {
 	Width   int
 }
 
+// keeping are the flags that say what is kept.
+type keeping struct {
+	count int
+	age   time.Duration
+	bytes int64
+	pin   []string
+}
+
+func (k *keeping) addFlags(f *pflag.FlagSet) {
+	f.IntVar(&k.count, "keep-count", 0, "keep so many entries of the channel in the archive; 0 = no bound")
+	f.Var(console.SpanFlag(&k.age), "keep-age", "keep entries for so long: 30d, 12h; 0 = no bound")
+	f.Var(console.SizeFlag(&k.bytes), "keep-bytes", "keep so many bytes: 500K, 5M; 0 = no bound")
+	f.StringSliceVar(&k.pin, "pin", nil, "keep entries with this tag whatever their number, age and size; \"\" = none")
+}
+
+// wishes takes over what was said.
+func (k *keeping) wishes(f *pflag.FlagSet, w *wishes) {
+	if f.Changed("keep-count") {
+		w.Count = &k.count
+	}
+	if f.Changed("keep-age") {
+		w.Age = &k.age
+	}
+	if f.Changed("keep-bytes") {
+		w.Bytes = &k.bytes
+	}
+	if f.Changed("pin") {
+		w.Pin = append([]string{}, k.pin...)
+	}
+}
+
 func followCommand(a *console.App) *cobra.Command {
 	var r followRequest
 	var stay console.Stay
+	var keep keeping
 	var hook string
-	var count int
-	var age, timeout time.Duration
-	var bytes int64
-	var pin []string
+	timeout := feed.DefaultHookTimeout
 	cmd := &cobra.Command{
 		Use:   "follow [LINK...]",
 		Short: "Print what channels say, as it is said",
@@ -101,31 +131,15 @@ program failed), 130 and 143.`,
 	f.StringSliceVar(&r.Tags, "tag", nil, "only entries with this tag; several are separated by commas, or given one by one")
 	f.StringVar(&hook, "exec", "", "program to run for each entry, which it gets as JSON on standard input; no shell")
 	f.Var(console.SpanFlag(&timeout), "exec-timeout", "kill the program after so long")
-	timeout = feed.DefaultHookTimeout
 	f.BoolVar(&r.Once, "once", false, "end when all that was said until now is shown")
-	f.IntVar(&count, "keep-count", 0, "keep so many entries of the channel in the archive; 0 = no bound")
-	f.Var(console.SpanFlag(&age), "keep-age", "keep entries for so long: 30d, 12h; 0 = no bound")
-	f.Var(console.SizeFlag(&bytes), "keep-bytes", "keep so many bytes: 500K, 5M; 0 = no bound")
-	f.StringSliceVar(&pin, "pin", nil, "keep entries with this tag whatever their number, age and size; \"\" = none")
+	keep.addFlags(f)
 	r.AddFlags(f)
 	stay.AddTimeout(f, a.Env)
 	a.AddNode(false, cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		ctx := cmd.Context()
-		set := cmd.Flags().Changed // also by a variable
-		if set("keep-count") {
-			r.Count = &count
-		}
-		if set("keep-age") {
-			r.Age = &age
-		}
-		if set("keep-bytes") {
-			r.Bytes = &bytes
-		}
-		if set("pin") {
-			r.Pin = append([]string{}, pin...)
-		}
-		if !set("last") {
+		keep.wishes(cmd.Flags(), &r.wishes)
+		if !cmd.Flags().Changed("last") { // also by a variable
 			r.Last = -1
 		}
 		r.Timeout, r.Width = stay.Timeout, a.Env.Width()

@@ -17,6 +17,7 @@ import (
 	"handful/signing"
 	"handful/swarm"
 	"handful/swarm/console"
+	"handful/swarm/discover"
 	"handful/swarm/follow"
 	"handful/swarm/mirror"
 	"handful/swarm/store"
@@ -346,6 +347,7 @@ func (r *running) follower(l signing.Link, peers []netip.AddrPort, trackers []st
 		return nil, err
 	}
 	r.followers[id] = f
+	r.offers.add(func(o discover.Offer, from netip.AddrPort, _ string) { f.Hear(o, from) })
 	return f, nil
 }
 

@@ -20,7 +20,8 @@ import (
 const (
 	// shownReader is the cursor of what was printed.
 	shownReader = "shown"
-	readBatch   = 64 // entries
+	readBatch   = 1024 // entries
+	shownBatch  = 64   // that are printed before that is remembered
 	// A hook that fails is run again after so long, twice as long each time.
 	hookRetry, maxHookRetry = time.Second, 5 * time.Minute
 	// oldPatience is how long peers are asked for what was said before.
@@ -182,7 +183,7 @@ func (rd *reader) run(ctx context.Context, settled <-chan struct{}) error {
 			return err
 		}
 		if len(entries) > 0 {
-			if at, err = rd.take(ctx, at, entries); err != nil {
+			if at, err = rd.take(ctx, at, follow.InOrder(entries)); err != nil {
 				return err
 			}
 			continue
@@ -206,12 +207,12 @@ func (rd *reader) run(ctx context.Context, settled <-chan struct{}) error {
 func (rd *reader) take(ctx context.Context, at feed.Cursor, entries []feed.Entry) (feed.Cursor, error) {
 	next := at
 	var failed error
-	for _, e := range entries {
+	for i, e := range entries {
 		if rd.wanted(e) {
 			if failed = cmp.Or(rd.handle(ctx, e), context.Cause(ctx)); failed != nil {
 				break // whoever is told may be gone, and is told again
 			}
-			if rd.name != shownReader { // a program may take long for each
+			if rd.name != shownReader || i%shownBatch == shownBatch-1 { // a program may take long for each
 				if err := rd.c.inbox.SetCursor(rd.name, next.With(e)); err != nil {
 					return next, err
 				}
@@ -236,10 +237,11 @@ func (rd *reader) wanted(e feed.Entry) bool {
 func (rd *reader) begin(ctx context.Context, settled <-chan struct{}) (feed.Cursor, error) {
 	inbox := rd.c.inbox
 	at, known, err := inbox.Cursor(rd.name)
-	if err != nil || known && !rd.again {
-		return at, err
+	if err != nil {
+		return nil, err
 	}
-	if len(inbox.Position()) == 0 { // a stranger: what is the newest is not known yet
+	// Of a stranger the newest is not known yet; and what is shown at once is in order.
+	if rd.req.Once || len(inbox.Position()) == 0 {
 		select {
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
@@ -247,6 +249,9 @@ func (rd *reader) begin(ctx context.Context, settled <-chan struct{}) (feed.Curs
 			return nil, rd.c.err
 		case <-settled:
 		}
+	}
+	if known && !rd.again {
+		return at, nil
 	}
 	last, since := rd.req.Last, rd.req.Since
 	if last < 0 && since.IsZero() && rd.name == shownReader {

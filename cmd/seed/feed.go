@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"net/url"
 	"time"
 
@@ -12,8 +13,9 @@ import (
 	"handful/swarm/feed"
 )
 
-// minEvery is how often a source is asked at most: a server is not ours.
-const minEvery = time.Minute
+// minEvery is how often a source is asked at most: a server is not ours. One of this machine,
+// or a file, may be looked at more often.
+const minEvery, minEveryHere = time.Minute, time.Second
 
 // importRequest is what is to be imported and how.
 type importRequest struct {
@@ -62,7 +64,7 @@ feed is gone), 11, 14, 130 and 143.`,
 	}
 	f := cmd.Flags()
 	f.StringVarP(&r.Channel, "channel", "c", defaultChannel, "channel to post in; it is made at its first use")
-	f.Var(console.SpanFlag(&every), "every", "import again and again, with so long in between, at least 1m; 0 = once")
+	f.Var(console.SpanFlag(&every), "every", "import again and again, with so long in between, at least 1m, of this machine's files and servers 1s; 0 = once")
 	f.BoolVar(&short, "short", false, "cut posts to what rides along with the news (600 bytes)")
 	f.Var(console.Range(&r.Newest, 0, feed.MaxItems), "newest", "how many of the first import become posts, the newest; 0 = all")
 	f.BoolVar(&leave, "no-wait", false, "leave the sending to a running seed serve, or to the next one")
@@ -87,9 +89,6 @@ func (r *importRequest) complete(a *console.App, source string, every time.Durat
 	if err := checkChannelName(r.Channel); err != nil {
 		return err
 	}
-	if every != 0 && every < minEvery {
-		return console.Usagef("", "--every: %s is less than 1m", every)
-	}
 	if r.Size = 0; short {
 		r.Size = feed.ShortPost
 	}
@@ -102,7 +101,20 @@ func (r *importRequest) complete(a *console.App, source string, every time.Durat
 	default:
 		r.Source = a.Env.Path(source)
 	}
+	least := minEvery
+	if u == nil || u.Host == "" || loopback(u.Hostname()) {
+		least = minEveryHere
+	}
+	if every != 0 && every < least {
+		return console.Usagef("", "--every: %s is less than %s", every, least)
+	}
 	return nil
+}
+
+// loopback reports whether a host is this machine.
+func loopback(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && addr.Unmap().IsLoopback()
 }
 
 func fetcher(a *console.App) *feed.Fetcher {

@@ -271,7 +271,7 @@ func (r *running) Withdraw(ctx context.Context, channel, which, reason string) (
 		}
 		return r.withdraw(ctx, rec, item, reason)
 	}
-	return out, fmt.Errorf("withdraw %q: nothing like that was published: %w", which, store.ErrNotFound)
+	return r.withdrawPost(ctx, channel, which, reason)
 }
 
 // sameEntry tells whether a link, whatever its hints, names the item.

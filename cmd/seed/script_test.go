@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -38,6 +39,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("HOME", env.WorkDir)
 			env.Setenv(console.EnvName("dht"), "false")
 			env.Setenv("HANDFUL_STATE_DIR", filepath.Join(env.WorkDir, "state"))
+			env.Values[answers{}] = make(chan struct{}, 1000)
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
@@ -48,6 +50,7 @@ func TestScripts(t *testing.T) {
 			"until":   until,
 			"serve":   serveFile,
 			"witness": serveWitness,
+			"fetched": fetched,
 		},
 	})
 }
@@ -103,10 +106,29 @@ func large(ts *testscript.TestScript, _ bool, _ []string) {
 	ts.Check(os.WriteFile(ts.MkAbs("large.txt"), []byte(strings.Repeat("x", 50_000)), 0o600))
 }
 
+// answers is the key of what the server of serveFile has answered.
+type answers struct{}
+
+// fetched N waits until the server has answered so many more times.
+func fetched(ts *testscript.TestScript, _ bool, args []string) {
+	n, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	patience := time.After(time.Minute)
+	for range n {
+		select {
+		case <-ts.Value(answers{}).(chan struct{}):
+		case <-patience:
+			ts.Fatalf("the server was not asked %d times", n)
+		}
+	}
+}
+
 // serve FILE serves a file over HTTP as a web server does, at $URL, until the script
 // ends; "busy" in its place is a server that asks to come back in an hour.
 func serveFile(ts *testscript.TestScript, _ bool, args []string) {
+	answered := ts.Value(answers{}).(chan struct{})
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() { answered <- struct{}{} }()
 		if args[0] == "busy" {
 			w.Header().Set("Retry-After", "3600")
 			w.WriteHeader(http.StatusServiceUnavailable)

@@ -13,9 +13,9 @@ func withdrawCommand(a *console.App) *cobra.Command {
 	var channel, reason string
 	cmd := &cobra.Command{
 		Use:   "withdraw LINK|INDEX|INFOHASH|PATH",
-		Short: "Stop offering what was published, and ask others to drop it",
+		Short: "Stop offering what was published or posted, and ask others to drop it",
 		Long: `Withdraw signs an entry that says that an earlier one is withdrawn, and stops
-seeding it. Nodes that follow the channel are asked to drop it; nobody can be made
+seeding it if it is content. A post is named by its link or index. Nodes that follow the channel are asked to drop it; nobody can be made
 to. The files stay where they are.
 
 Exit status: 0, 1, 10 (nothing like that was published), 11, 130 and 143.`,

@@ -19,15 +19,17 @@ const (
 	originFanout = 4
 
 	lateFanout = 4
-	lateTime   = 150 * time.Millisecond
+	lateTime   = 100 * time.Millisecond
 	// An origin waits until the others have most likely told each other.
 	originLateTime = time.Second
 
 	repairTime = 3 * time.Second
 	// askGrace is how long what is missing may still come unasked, and askAgain how long
 	// an answer is waited for before another is asked for the same.
-	askGrace = 100 * time.Millisecond
+	askGrace = 50 * time.Millisecond
 	askAgain = time.Second
+	// originAgain is how long a writer's own node is left in peace.
+	originAgain = 3 * time.Second
 	// newerBy is how much newer a head over the same entries must be to be asked for.
 	newerBy = 30 // seconds
 
@@ -61,13 +63,15 @@ type spread struct {
 	once    sync.Once
 	ended   chan struct{}
 
-	mu     sync.Mutex // guards what follows
-	rand   *rand.Rand
-	known  map[Peer]map[string]Holding // by the peers' own word
-	late   map[string]time.Time        // when others are told that news of a writer are here
-	asks   map[string]time.Time        // when what is missing of a writer is asked for
-	asked  map[string]asked
-	repair time.Time
+	mu    sync.Mutex // guards what follows
+	rand  *rand.Rand
+	known map[Peer]map[string]Holding // by the peers' own word
+	late  map[string]time.Time        // when others are told that news of a writer are here
+	asks  map[string]time.Time        // when what is missing of a writer is asked for
+	asked map[string]asked
+	// origins is when a writer's own node was asked last.
+	origins map[string]time.Time
+	repair  time.Time
 }
 
 type asked struct {
@@ -81,6 +85,7 @@ func newSpread(c *Channel, cfg Config) *spread {
 		quit: make(chan struct{}), wake: make(chan struct{}, 1), ended: make(chan struct{}),
 		known: make(map[Peer]map[string]Holding), late: make(map[string]time.Time),
 		asks: make(map[string]time.Time), asked: make(map[string]asked),
+		origins: make(map[string]time.Time),
 	}
 	if s.writers == nil {
 		s.writers = func() []string { return []string{signing.MainWriter} }
@@ -381,6 +386,15 @@ func (s *spread) whom(writer string, ours Holding, now time.Time) (Peer, bool) {
 	if a, ok := s.asked[writer]; ok && a.size == ours.Size && now.Sub(a.at) < askAgain {
 		s.asks[writer] = a.at.Add(askAgain)
 		return 0, false
+	}
+	// Where nobody but the writer's own node is known to have it, others most likely get it
+	// meanwhile: so that it is not asked by all at once, again and again.
+	if s.c.gossip.Origin(peers[0]) {
+		if last := s.origins[writer]; now.Sub(last) < originAgain {
+			s.asks[writer] = last.Add(originAgain)
+			return 0, false
+		}
+		s.origins[writer] = now
 	}
 	s.asked[writer] = asked{ours.Size, now}
 	return peers[0], true

@@ -1,5 +1,11 @@
 package console
 
+import (
+	"handful/manifest"
+	"handful/signing"
+	"handful/swarm/feed"
+)
+
 // examples are one line of every type, as the help topic shows them and the
 // golden test pins them.
 func examples() []Line {
@@ -32,6 +38,9 @@ func examples() []Line {
 		Offer{Link: "handful:" + id + "/m/3?pe=192.0.2.7:6881", Channel: id, Writer: "m", Index: 3, Name: "Demo", Bytes: 1638400, Peer: "192.0.2.7:6881", Interface: "eth0", Time: "2026-01-02T15:04:05Z"},
 		Verified{Path: "/tmp/Demo", Bytes: 1638400, Files: 12, Verified: false, Bad: []string{"a/b.txt"}, BadFiles: 1},
 		Withdrawn{Link: "handful:" + id + "/m/3", Name: "Demo", Index: 4, Reason: "wrong file"},
+		toldExample(id),
+		Followed{Channel: id, Name: "demo", Link: "handful:" + id + "?pe=192.0.2.7:6881"},
+		Feeds{URL: "http://127.0.0.1:6880/feeds.opml"},
 		Posted{Channel: id, Writer: "m", Index: 5, Link: "handful:" + id + "/m/5", Title: "Tea at four", Bytes: 46},
 		Posted{Channel: id, Writer: "m", Index: 6, Link: "handful:" + id + "/m/6", Title: "Episode 3", ID: "tag:example.org,2026:3", Changed: true, Bytes: 310},
 		Feed{Source: "https://example.org/feed", Channel: id, Title: "Example", Format: "rss 2.0", Items: 12, New: 2, Changed: 1, Next: "2026-01-02T15:04:05Z"},
@@ -68,4 +77,15 @@ func examples() []Line {
 		Note{Message: "handed to the node that already runs"},
 		Error{Code: NotFound, Message: "open ./x: no such file or directory", Hint: "check the path"},
 	}
+}
+
+// toldExample is an entry as follow prints it.
+func toldExample(id string) Told {
+	channel, err := signing.ParseID(id)
+	if err != nil {
+		channel = signing.ID{} // the golden test shows it
+	}
+	post := manifest.Post{Head: manifest.Header{Time: 1767366245000}, Title: "Tea \x1b[1mat\x1b[0m four", Body: "In the garden.\nBring cups.", ReplyTo: "m/4",
+		Author: "Ann", Link: "https://example.org/tea", Tags: []string{"tea"}}
+	return Told{Entry: feed.Entry{Channel: channel, Writer: "alice", Index: 7, State: "late", Post: post}, Name: "demo"}
 }

@@ -29,6 +29,23 @@
 // or the DHT. Whoever names an entry ([Follower.Find]) takes the first head that covers it.
 // [Follower.Standing] says how many sources showed nothing newer than what is believed.
 //
+// # Reading
+//
+// [Follower.Read] hands on all entries of all writers, of each in order, and asks for what is
+// missing in pages, of peers that say that they hold it, the writers' own nodes last. An [Inbox]
+// takes them into an archive, and each of its readers has a place of its own in it, so that none
+// misses an entry over a crash. The first meeting takes the newest 50 of each writer; what
+// came before is asked for when somebody wants it ([Follower.Older]), and not kept. Entries whose
+// places a document has taken back are read again, but a reader who was beyond them goes on from
+// where it was.
+//
+// # The local network
+//
+// Offers of the local network are news like any other ([Follower.Hear]), and their senders are
+// peers to meet. What a follower believes it offers itself, 1 to 5 s later, so that the
+// many followers of one network do not all say at once what its writer has just said: not for
+// a minute if two others have said it by then.
+//
 // # Sources
 //
 // Sources are the peers of the channel's swarm, and the channel's items in the DHT

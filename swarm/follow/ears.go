@@ -1,6 +1,7 @@
 package follow
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"maps"
@@ -141,6 +142,13 @@ func (f *Follower) judgeForks() {
 func (e ears) Update(p channel.Peer, writer string, u signing.Update) {
 	f := e.f
 	switch {
+	case f.knows(writer, u): // most news come from several peers
+		f.mu.Lock()
+		heard := f.told[writer][f.source(p)]
+		f.mu.Unlock()
+		if !heard {
+			f.change(func() { f.agree(p, writer) })
+		}
 	case f.trust.Root() == nil:
 		f.each(p, func(q channel.Peer) { f.wire.AskRoot(q, 1) })
 	case !f.collect(p, writer, u):
@@ -191,6 +199,12 @@ func (e ears) Page(p channel.Peer, writer string, page signing.Page) {
 			}
 		}
 	})
+}
+
+// knows reports whether an update says nothing that is not believed.
+func (f *Follower) knows(writer string, u signing.Update) bool {
+	head, root := f.trust.Head(writer), f.trust.Root()
+	return root != nil && head.Raw != nil && bytes.Equal(head.Raw, u.Head) && u.Root <= root.Version()
 }
 
 // take lets trust judge an update.

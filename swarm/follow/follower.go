@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"log/slog"
+	"math/rand/v2"
 	"net/netip"
 	"sync"
 	"time"
@@ -11,7 +12,6 @@ import (
 	"handful/signing"
 	"handful/swarm"
 	"handful/swarm/channel"
-	"handful/swarm/discover"
 )
 
 // How long a follower listens before it believes that it has the newest, and how
@@ -42,6 +42,7 @@ type Config struct {
 	Mirrors []string // base URLs of mirrors of the channel (package mirror)
 	Logger  *slog.Logger
 	Now     func() time.Time // nil: time.Now
+	Rand    *rand.Rand       // spreads offers on the local network; nil: one that is seeded by the system
 }
 
 // wire is how a follower speaks to peers: a channel.Channel, or a test's.
@@ -84,6 +85,7 @@ type Follower struct {
 	rootOnce sync.Once
 	stop     context.CancelFunc
 	working  sync.WaitGroup
+	offers   chan overheard // of the local network
 	// later runs f after d, in a goroutine of its own.
 	later func(d time.Duration, f func())
 
@@ -102,6 +104,8 @@ type Follower struct {
 	windows  map[string]*window              // of writers that are read; nil: none
 	loud     map[string]bool                 // writers whose next head is told to all peers
 	acted    standing                        // what of the state has been acted on
+	offering bool                            // an offer is due
+	echoes   map[string]int                  // by writer: others who have offered what is believed, since it was offered here last
 	turn     int                             // the writer that is asked for next, of many
 	refused  error                           // the last thing that trust refused
 	listened bool                            // Find has listened long enough
@@ -147,6 +151,7 @@ func Open(cfg Config) (*Follower, error) {
 		cfg.Logger.Warn("a mirror is left out", "channel", cfg.ID, "err", err)
 	}
 	f.working.Go(func() { f.askAgainAndAgain(ctx) })
+	f.working.Go(func() { f.hearAll(ctx) })
 	if d := cfg.Node.DHT(); d != nil {
 		f.working.Go(func() { f.watchItems(ctx, d) })
 	}
@@ -161,6 +166,9 @@ func newFollower(cfg Config, trust *Trust) *Follower {
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Rand == nil {
+		cfg.Rand = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
 	}
 	f := &Follower{
 		cfg: cfg, trust: trust,
@@ -177,6 +185,8 @@ func newFollower(cfg Config, trust *Trust) *Follower {
 		wanted:   make(map[place]bool),
 		loud:     make(map[string]bool),
 		proofs:   make(map[place]*signing.Proof),
+		echoes:   make(map[string]int),
+		offers:   make(chan overheard, maxOverheard),
 	}
 	f.acted = f.standing() // who joins is asked for what is missing
 	if trust.Root() != nil {
@@ -219,6 +229,9 @@ func (f *Follower) Peers() int {
 	return len(f.peers)
 }
 
+// Traffic returns how many bytes of messages were sent and received about the channel.
+func (f *Follower) Traffic() (sent, received int64) { return f.channel.Traffic() }
+
 // Close leaves the channel's swarm. What is believed is on disk.
 func (f *Follower) Close() error {
 	f.stop()
@@ -257,29 +270,3 @@ func (f *Follower) StandingAt(writer string, now time.Time) signing.Standing {
 	f.mu.Unlock()
 	return f.trust.Standing(writer, now, sources, max(met, sources))
 }
-
-// offer puts what is believed on the local network, so that others find it there
-// when the publisher is away.
-func (f *Follower) offer() {
-	root := f.trust.Root()
-	if root == nil || root.Private() || f.cfg.Node == nil {
-		return
-	}
-	for _, w := range f.trust.Writers() {
-		u, ok := f.trust.UpdateWithin(w, 0, offerUpdate)
-		if !ok {
-			continue
-		}
-		b := u.Bytes()
-		if len(b) > offerUpdate {
-			b = signing.Update{Head: u.Head}.Bytes()
-		}
-		o := discover.Offer{ID: f.cfg.ID.String(), Writer: w, Update: b}
-		if err := f.cfg.Node.Offer(o); err != nil {
-			f.cfg.Logger.Debug("not offered on the local network", "err", err)
-		}
-	}
-}
-
-// offerUpdate is how many bytes of an update fit an offer's datagram.
-const offerUpdate = discover.MaxOffer - 120

@@ -137,27 +137,34 @@ func (b *Inbox) take(told []Told) error {
 
 func weight(e feed.Entry) int { return len(e.Post.Title) + len(e.Post.Body) + 512 }
 
-// read returns the entries that are something to read, those of several writers in the
-// order of their times and those of one in that of their indices.
+// read returns the entries that are something to read, in order.
 func (b *Inbox) read(told []Told) []feed.Entry {
-	type timed struct {
-		at int64
-		e  feed.Entry
-	}
-	var all []timed
-	last := make(map[string]int64)
+	var all []feed.Entry
 	for _, t := range told {
 		said, err := t.Entry()
 		if err != nil {
 			b.cfg.Logger.Warn("an entry that nobody can read", "channel", b.cfg.Channel, "writer", t.Writer, "index", t.Index, "err", err)
 			continue
 		}
-		e, ok := feed.EntryOf(b.cfg.Channel, t.Writer, t.Index, t.State.String(), said)
-		if !ok {
-			continue
+		if e, ok := feed.EntryOf(b.cfg.Channel, t.Writer, t.Index, t.State.String(), said); ok {
+			all = append(all, e)
 		}
-		last[t.Writer] = max(last[t.Writer], said.Header().Time)
-		all = append(all, timed{last[t.Writer], e})
+	}
+	return InOrder(all)
+}
+
+// InOrder returns entries of several writers in the order of their times, and those of one
+// in the order in which they are given, whatever its clock said.
+func InOrder(entries []feed.Entry) []feed.Entry {
+	type timed struct {
+		at int64
+		e  feed.Entry
+	}
+	var all []timed
+	last := make(map[string]int64)
+	for _, e := range entries {
+		last[e.Writer] = max(last[e.Writer], e.Post.Head.Time)
+		all = append(all, timed{last[e.Writer], e})
 	}
 	slices.SortStableFunc(all, func(a, b timed) int { return cmp.Compare(a.at, b.at) })
 	var out []feed.Entry

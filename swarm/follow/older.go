@@ -118,7 +118,7 @@ func (f *Follower) caught(listened bool) bool {
 	f.mu.Lock()
 	sources := len(f.told[signing.MainWriter])
 	f.mu.Unlock()
-	if sources < enoughSources && (sources == 0 || !listened) || f.trust.Head(signing.MainWriter).Raw == nil {
+	if sources < enoughSources && (sources == 0 || !listened) || f.trust.Head(signing.MainWriter).Raw == nil || f.trust.Wants() != (signing.Need{}) {
 		return false
 	}
 	for _, w := range f.Writers() {

@@ -54,10 +54,10 @@ type window struct {
 // and returns why. from says where to begin with a writer whose log has size entries; it is
 // called once for each. What is not held is asked of peers in pages, of those that hold it
 // and of the writers' own nodes last. take gets what is there at the time; when it has
-// returned nil the entries count as handed on, also over a restart (Trust.Next), and are not
-// kept any more. When a document takes entries back, it goes on from there with those that
+// returned nil the entries count as handed on and are not kept any more; over a restart
+// (Trust.Next) too, but for those of the last second before a crash. When a document takes entries back, it goes on from there with those that
 // stand in their place. One Read at a time.
-func (f *Follower) Read(ctx context.Context, from func(writer string, size int64) int64, take func([]Told) error) error {
+func (f *Follower) Read(ctx context.Context, from func(writer string, size int64) int64, take func([]Told) error) (err error) {
 	f.mu.Lock()
 	if f.windows != nil {
 		f.mu.Unlock()
@@ -70,6 +70,8 @@ func (f *Follower) Read(ctx context.Context, from func(writer string, size int64
 		f.windows = nil
 		f.mu.Unlock()
 	}()
+	done := &handed{f: f, next: make(map[string]int64)}
+	defer func() { err = errors.Join(err, done.save()) }()
 	listen := time.NewTimer(listenTime)
 	defer listen.Stop()
 	again := time.NewTicker(pageTime)
@@ -81,9 +83,12 @@ func (f *Follower) Read(ctx context.Context, from func(writer string, size int64
 			if err := take(told); err != nil {
 				return err
 			}
-			if err := f.handedOn(told); err != nil {
-				return err
-			}
+			f.handedOn(told, done)
+		}
+		if err := done.saveDue(f.cfg.Now()); err != nil {
+			return err
+		}
+		if len(told) > 0 {
 			continue
 		}
 		f.askMissing()
@@ -150,26 +155,46 @@ func (w *window) verified(h signing.Head) {
 	}
 }
 
+// handed is what was handed on and is not in the state yet: it is written once a second, and
+// after a crash the last second is read again.
+type handed struct {
+	f    *Follower
+	next map[string]int64
+	at   time.Time // when it was written
+}
+
+func (h *handed) saveDue(now time.Time) error {
+	if len(h.next) == 0 || now.Sub(h.at) < time.Second {
+		return nil
+	}
+	h.at = now
+	return h.save()
+}
+
+func (h *handed) save() error {
+	if len(h.next) == 0 {
+		return nil
+	}
+	next := h.next
+	h.next = make(map[string]int64)
+	return h.f.trust.Do(func(s *signing.Trusted) error {
+		for w, n := range next {
+			s.HandedOn(w, n)
+		}
+		return nil
+	})
+}
+
 // handedOn notes that entries were taken.
-func (f *Follower) handedOn(told []Told) error {
-	next, gone := make(map[string]int64), make(map[string]int64)
+func (f *Follower) handedOn(told []Told, done *handed) {
 	f.change(func() {
 		for _, t := range told {
 			w := f.windows[t.Writer]
-			gone[t.Writer] = w.gone
 			w.next = t.Index + 1
 			w.size -= len(w.raw[t.Index])
 			delete(w.raw, t.Index)
-			next[t.Writer] = w.next
+			done.next[t.Writer] = w.next
 		}
-	})
-	return f.trust.Do(func(s *signing.Trusted) error {
-		for w, n := range next {
-			if lastVersion(s.Withdrawn(w)) == gone[w] { // else others stand there by now
-				s.HandedOn(w, n)
-			}
-		}
-		return nil
 	})
 }
 

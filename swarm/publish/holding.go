@@ -22,3 +22,6 @@ func (s source) UpdateWithin(writer string, size int64, limit int) (signing.Upda
 	u, err := s.p.log.UpdateWithin(size, limit)
 	return u, err == nil
 }
+
+// Traffic returns how many bytes of messages this publisher's channel has sent and received.
+func (p *Publisher) Traffic() (sent, received int64) { return p.channel.Traffic() }
