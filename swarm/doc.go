@@ -109,8 +109,9 @@
 //	             several places, {a, t: {first element of a path: absolute path}};
 //	             {} if there is none. Sent again when the files have moved. The
 //	             receiver takes pieces out of these files, see hostcopy.go
-//	10 offer     piece indexes, or none: the sender has nothing to send, and these;
-//	             it says so in place of Have messages
+//	10 offer     piece indexes: the sender has these, and room on its line for as many
+//	             requests; the receiver may ask for other pieces instead
+//	11 pass      piece indexes: these were offered, and there is nothing to ask for
 //
 // Worked example: 01 00000007 grants piece 7.
 //

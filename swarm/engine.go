@@ -65,7 +65,7 @@ func newEngine(n *Node) (*engine, error) {
 		links:  make(map[*torrent.PeerConn]*link),
 		banned: make(map[liar]bool),
 	}
-	e.uplink.onIdle = n.lineIdle
+	e.uplink.onIdle, e.uplink.onLow = n.lineIdle, n.lineLow
 	cfg := torrent.NewDefaultClientConfig()
 	// No socket, discovery or storage of the engine's own: the node brings them.
 	cfg.DisableTCP, cfg.DisableUTP, cfg.NoDHT = true, true, true

@@ -96,8 +96,7 @@ type Item struct {
 	sight        *policy.Sight   // set while fetching
 	wanted       policy.Set      // pieces that the engine was told to fetch
 	grants       *policy.Grants  // set for an origin
-	offered      time.Time       // when everybody was last told that there is nothing to send
-	relieving    bool            // a timer to relieve busy holders runs
+	offers       *policy.Offers  // what equals are offered; nil for an origin, and as long as nothing is there
 	haves        map[uint64]bool // links that have joined grants
 	ledger       ledger          // how the pieces came
 	past         roster          // peers that have left

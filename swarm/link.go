@@ -41,6 +41,7 @@ type link struct {
 	// Owned by the loop.
 	client     string         // as the peer names itself
 	listenAddr netip.AddrPort // where others can reach the peer; invalid if unknown
+	taken      int64          // bytes that the peer had asked for at the last look
 	hello      *hello         // nil until heard
 	pex        pexState
 	host       hostLink

@@ -67,6 +67,7 @@ func (n *Node) retier(l *link) {
 		l.item.sight.Move(p, policy.Tier(t), n.elapsed())
 		n.stir(l.item)
 	}
+	n.joinOffers(l)
 	if l.item.grants != nil {
 		near, group := n.placeOf(l)
 		l.item.grants.Place(p, near, group)

@@ -73,6 +73,9 @@ func (n *Node) linkDown(l *link) {
 	if it.sight != nil {
 		it.sight.Leave(policy.Peer(l.id), n.elapsed())
 	}
+	if it.offers != nil {
+		it.offers.Leave(policy.Peer(l.id))
+	}
 	n.stir(it)
 	if it.gossip != nil {
 		it.gossip.deliver(gossipEvent{peer: l.id, left: true})
@@ -122,11 +125,13 @@ func (n *Node) message(l *link, ext string, payload []byte) {
 		}
 	case kindOffer:
 		var pieces []int
-		if len(body) > 0 {
-			pieces, err = parsePieceList(body, int(l.item.pieces.Load()))
-		}
-		if err == nil {
+		if pieces, err = parsePieceList(body, int(l.item.pieces.Load())); err == nil {
 			n.offered(l, pieces)
+		}
+	case kindPass:
+		var pieces []int
+		if pieces, err = parsePieceList(body, int(l.item.pieces.Load())); err == nil {
+			n.passed(l, pieces)
 		}
 	case kindReady:
 		l.ready = true

@@ -56,15 +56,14 @@ func (n *Node) pulse(now time.Time) {
 		n.dialDue(it)
 		n.pexPulse(it, now)
 		n.layerPulse(it, now)
-		if idle {
-			n.offer(it, true)
-		}
+		n.startOffers(it)
 		for _, l := range it.links {
 			if l.tap != nil {
-				l.tap.pulse(now)
+				l.tap.pulse(now, idle)
 			}
 		}
 	}
+	n.makeOffers()
 	n.lan.pulse(now)
 	n.eng.applyLimits(now)
 }
@@ -126,11 +125,10 @@ func (n *Node) pieceDone(it *Item, piece int) {
 	it.lastProgress = n.cfg.Now()
 	if it.sight != nil {
 		it.sight.Got(piece, n.elapsed())
-		for _, p := range it.sight.Children(piece) {
-			if l := it.links[uint64(p)]; l != nil {
-				l.tap.haveNow(piece)
-			}
-		}
+		n.stir(it)
+	}
+	if it.offers != nil {
+		it.offers.Got(piece)
 		n.stir(it)
 	}
 	if it.state == StateFetching {

@@ -37,8 +37,6 @@ func (n *Node) startSight(it *Item) {
 		PieceLength: it.torrent.PieceLength,
 		Self:        peerKey(n.eng.cl.PeerID(), it.hash),
 		Start:       n.cfg.Rand.IntN(pieces),
-		Begun:       it.blame.began,
-		Asked:       it.asks,
 	})
 	it.sight.Fed(n.elapsed()) // nothing was to be had before
 	lacking := 0
@@ -54,12 +52,6 @@ func (n *Node) startSight(it *Item) {
 	}
 }
 
-// asks reports whether a peer was asked for anything that has not come.
-func (it *Item) asks(p policy.Peer) bool {
-	l := it.links[uint64(p)]
-	return l != nil && l.asked.Load() > 0
-}
-
 // identified runs when it is clear what a peer is.
 func (n *Node) identified(l *link) {
 	if l.known {
@@ -67,6 +59,7 @@ func (n *Node) identified(l *link) {
 	}
 	l.known = true
 	n.joinSight(l)
+	n.joinOffers(l)
 	if !l.ours.Load() {
 		n.joinGrants(l)
 	}
@@ -116,6 +109,9 @@ func (n *Node) claimed(l *link, piece int) {
 			it.sight.HasSet(p, set, now)
 		}
 	}
+	if it.offers != nil {
+		n.offerLess(l, piece, set)
+	}
 	if it.grants != nil && !it.haves[l.id] && piece < 0 && set == nil {
 		n.joinGrants(l) // a seed has nothing to be ready for
 	}
@@ -134,91 +130,22 @@ func (n *Node) claimed(l *link, piece int) {
 	n.hostHas(l)
 }
 
-// offered enters what a peer has that has nothing to send.
-func (n *Node) offered(l *link, pieces []int) {
-	it := l.item
-	if it.sight != nil && !l.origin.Load() {
-		it.sight.Idle(policy.Peer(l.id), n.elapsed())
-	}
-	for _, piece := range pieces {
-		l.claims.add(piece, it.pieces.Load())
-		if it.sight != nil && !l.origin.Load() {
-			it.sight.Offer(policy.Peer(l.id), piece, n.elapsed())
-		}
-		if it.grants != nil && it.haves[l.id] {
-			it.grants.Have(policy.Peer(l.id), piece, n.elapsed())
-		}
-	}
-	n.relieveSoon(it)
-	n.stir(it)
-	n.hostHas(l)
-}
-
-// relieveSoon looks at what was offered once more when it has waited for long enough.
-func (n *Node) relieveSoon(it *Item) {
-	if it.sight == nil || it.relieving {
-		return
-	}
-	it.relieving = true
-	time.AfterFunc(policy.OfferAfter, func() {
-		n.mail.post(func() {
-			it.relieving = false
-			if it.sight != nil {
-				it.sight.Relieve(n.elapsed())
-				n.stir(it)
-			}
-		})
-	})
-}
-
-// offerEvery is the time between two words to everybody that there is nothing to send.
-const offerEvery = 150 * time.Millisecond
-
-// offer tells members of pieces whose Haves are held, when there is nothing to send: they
-// may wait for these elsewhere. With word, it tells those too for whom it has nothing new.
-func (n *Node) offer(it *Item, word bool) {
-	now := n.cfg.Now()
-	if word = word && it.sight != nil && now.Sub(it.offered) >= offerEvery; word {
-		it.offered = now
-	}
-	for _, l := range it.links {
-		if l.tap == nil || !l.ours.Load() || l.origin.Load() {
-			continue
-		}
-		pieces := l.tap.takeHeld()
-		if len(pieces) == 0 && word && l.affords(1) {
-			n.eng.send(l, extSwarm, []byte{kindOffer})
-		}
-		for len(pieces) > 0 {
-			k := min(len(pieces), maxPieceList)
-			n.eng.send(l, extSwarm, pieceList(kindOffer, pieces[:k]))
-			pieces = pieces[k:]
-		}
-	}
-}
-
-// lineIdle runs when there is nothing left to send, in a goroutine of its own: what
-// others may wait for elsewhere is offered, and an origin grants more.
-func (n *Node) lineIdle() {
-	n.mail.tryPost(func() {
-		for _, it := range n.items {
-			n.offer(it, true)
-			n.stir(it)
-		}
-	})
-}
-
 // stir asks for settle after what the loop is doing.
 func (n *Node) stir(it *Item) { n.stirred[it] = true }
 
 // settle carries out what the policy of stirred items has decided.
 func (n *Node) settle() {
+	offers := false
 	for it := range n.stirred {
 		delete(n.stirred, it)
 		if n.items[it.hash] == it {
 			n.giveGrants(it)
 			n.showPieces(it)
+			offers = offers || it.offers != nil
 		}
+	}
+	if offers {
+		n.makeOffers()
 	}
 }
 

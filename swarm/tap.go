@@ -137,6 +137,7 @@ func (t *tap) end() {
 		return
 	}
 	t.dead = true
+	t.up.hold(-t.queued)
 	t.queue, t.queued = nil, 0
 	close(t.gone)
 	t.room.Broadcast()

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"net"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	pp "github.com/anacrolix/torrent/peer_protocol"
@@ -50,12 +51,12 @@ type outbound struct {
 
 	held      []int // pieces whose Have is held
 	heldSince time.Time
-	early     []int // pieces whose Have went out before the engine's
 
 	introduced bool  // the message of BEP 6 on what there is has gone out
 	unsaid     []int // to be revealed behind it
 
-	sent   int64 // payload of Piece messages
+	asked  atomic.Int64 // bytes of blocks that the peer asked for and the engine gave
+	sent   int64        // payload of Piece messages
 	sentAt time.Time
 }
 
@@ -117,6 +118,9 @@ func (t *tap) write(b []byte) error {
 	}
 	t.up.wrote(&t.lease, size)
 	t.passed(payload, err)
+	if payload > 0 {
+		t.up.left()
+	}
 	return err
 }
 
@@ -151,6 +155,7 @@ func (t *tap) amend(b []byte) (out []byte, size, payload int) {
 		if len(t.queue) == 0 {
 			if asked = true; t.up.admit(&t.lease, size, payload) {
 				t.out.given.addAll(rest)
+				t.asked.Add(int64(payload))
 				return b, size, payload
 			}
 		}
@@ -292,6 +297,7 @@ func (t *tap) sort(out, raw []byte, direct bool) []byte {
 		}
 		if direct {
 			t.out.given.add(binary.BigEndian.Uint32(raw[5:]))
+			t.asked.Add(int64(content(raw)))
 			return t.fillUp(out, raw)
 		}
 		key := block{binary.BigEndian.Uint32(raw[5:]), binary.BigEndian.Uint32(raw[9:])}
@@ -315,6 +321,8 @@ func (t *tap) sort(out, raw []byte, direct bool) []byte {
 func (t *tap) enqueue(key block, raw []byte) {
 	t.queue = append(t.queue, waiting{key, raw})
 	t.queued += len(raw)
+	t.up.hold(len(raw))
+	t.asked.Add(int64(len(raw)))
 }
 
 // schedule tells the uplink of waiting blocks.
@@ -333,6 +341,7 @@ func (t *tap) unqueue(out []byte) []byte {
 			out = appendReject(out, w)
 		}
 	}
+	t.up.hold(-t.queued)
 	t.queue, t.queued = nil, 0
 	t.room.Broadcast()
 	return out
@@ -356,6 +365,7 @@ func (t *tap) cancel(key block) bool {
 	w := t.queue[i]
 	t.queue = slices.Delete(t.queue, i, i+1)
 	t.queued -= len(w.raw)
+	t.up.hold(-len(w.raw))
 	t.room.Broadcast()
 	if t.fast() {
 		t.say(appendReject(nil, w))
@@ -378,6 +388,7 @@ func (t *tap) send(size int) {
 		w := t.queue[i]
 		t.queue = slices.Delete(t.queue, i, i+1)
 		t.queued -= len(w.raw)
+		t.up.hold(-len(w.raw))
 		if w.key.piece != t.current {
 			t.current, t.run = w.key.piece, 0
 		}
@@ -404,6 +415,7 @@ func (t *tap) send(size int) {
 	t.writing.Unlock()
 	t.passed(payload, err)
 	t.up.took(&t.lease, size, size-payload, next)
+	t.up.left()
 }
 
 // first is the place in the queue of the block that goes next: of the piece that is

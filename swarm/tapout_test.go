@@ -189,15 +189,15 @@ func TestHeldHaves(t *testing.T) {
 	wantOut(t, s, out...)
 	now = now.Add(haveHold - 1)
 	mustWrite(t, tap, have(5))
-	tap.pulse(now)
+	tap.pulse(now, false)
 	if len(tap.held) != 2 {
 		t.Fatalf("%d are held", len(tap.held))
 	}
 	peerHas[4] = true
-	tap.pulse(now.Add(1))
+	tap.pulse(now.Add(1), false)
 	out = append(out, have(5))
 	wantOut(t, s, out...)
-	if tap.pulse(now.Add(time.Hour)); len(tap.held) != 0 {
+	if tap.pulse(now.Add(time.Hour), false); len(tap.held) != 0 {
 		t.Errorf("%d are held", len(tap.held))
 	}
 }

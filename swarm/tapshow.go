@@ -2,7 +2,6 @@ package swarm
 
 import (
 	"encoding/binary"
-	"slices"
 	"time"
 
 	pp "github.com/anacrolix/torrent/peer_protocol"
@@ -24,9 +23,6 @@ func (t *tap) have(out, raw []byte) []byte {
 		return out
 	case t.out.urgent == nil:
 		return append(out, raw...)
-	case slices.Contains(t.early, piece):
-		t.early = slices.DeleteFunc(t.early, func(p int) bool { return p == piece })
-		return out
 	case t.out.urgent(piece):
 		return append(t.release(out), raw...)
 	}
@@ -34,26 +30,8 @@ func (t *tap) have(out, raw []byte) []byte {
 		t.heldSince = t.now()
 	}
 	t.held = append(t.held, piece)
-	t.up.nudge() // with nothing to send it is offered
+	t.up.nudge() // with nothing to send it is said at once
 	return out
-}
-
-// maxEarly bounds the Haves that were sent before the engine's.
-const maxEarly = 256
-
-// haveNow sends the Have of a piece at once, that the engine has sent or is about to.
-func (t *tap) haveNow(piece int) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.dead || t.opaque || t.out.conceal || t.out.urgent == nil || t.out.urgent(piece) {
-		return
-	}
-	if i := slices.Index(t.held, piece); i >= 0 {
-		t.held = slices.Delete(t.held, i, i+1)
-	} else if len(t.early) < maxEarly {
-		t.early = append(t.early, piece)
-	}
-	t.say(appendHave(nil, piece))
 }
 
 // release appends the Haves that were held, but for those of which the peer needs
@@ -68,34 +46,17 @@ func (t *tap) release(out []byte) []byte {
 	return out
 }
 
-// pulse sends the Haves that have been held for long enough, all in one write.
-func (t *tap) pulse(now time.Time) {
+// pulse sends the Haves that have been held for long enough, all in one write; with idle,
+// those too that have not: this node has nothing else to send, and is to be asked for more.
+func (t *tap) pulse(now time.Time, idle bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.dead || len(t.held) == 0 || now.Sub(t.heldSince) < haveHold {
+	if t.dead || len(t.held) == 0 || now.Sub(t.heldSince) < haveHold && !idle {
 		return
 	}
 	if out := t.release(nil); len(out) > 0 {
 		t.say(out)
 	}
-}
-
-// takeHeld returns the pieces whose Haves were held and the peer needs word of; it is
-// for the caller to tell.
-func (t *tap) takeHeld() []int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.dead || len(t.held) == 0 {
-		return nil
-	}
-	var out []int
-	for _, piece := range t.held {
-		if t.out.has == nil || !t.out.has(piece) {
-			out = append(out, piece)
-		}
-	}
-	t.held = t.held[:0]
-	return out
 }
 
 // introduce handles the engine's word on all that this node has. BEP 6 demands one

@@ -3,6 +3,7 @@ package swarm
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -30,6 +31,11 @@ const (
 	// The time between two looks at the system's queues.
 	soonestLook = time.Millisecond
 	latestLook  = 20 * time.Millisecond
+	// offerSpan is how much of the line's time others are asked to make use of in advance:
+	// an offer's way there, the request's way back, and the block under way.
+	offerSpan = 150 * time.Millisecond
+	// supposed is a line's rate, in bytes/s, as long as none is known.
+	supposed = 1.25e6
 	// idleLook is the time between two looks whether there is anything to send.
 	idleLook = 10 * time.Millisecond
 )
@@ -87,6 +93,11 @@ type uplink struct {
 
 	onIdle func() // is told, by a goroutine, that there is nothing left to send; nil: nobody
 
+	waiting atomic.Int64 // bytes of blocks that wait for a turn, of all flows
+	low     atomic.Int64 // onLow is told when that falls below
+	told    atomic.Bool  // since it was, nobody has asked for more
+	onLow   func()       // is told, by a goroutine, that more may be asked of this node; nil: nobody
+
 	down downlink
 }
 
@@ -138,6 +149,40 @@ func (u *uplink) spend() {
 	for i := range u.lanes {
 		u.lanes[i].greedy = true
 	}
+}
+
+// hold counts bytes of blocks that begin to wait for a turn, or, below 0, do so no longer.
+func (u *uplink) hold(bytes int) {
+	if u != nil {
+		u.waiting.Add(int64(bytes))
+	}
+}
+
+// left tells onLow, once, when little waits.
+func (u *uplink) left() {
+	if u != nil && u.onLow != nil && u.waiting.Load() < u.low.Load() && u.told.CompareAndSwap(false, true) {
+		go u.onLow()
+	}
+}
+
+// ahead returns how many bytes may wait for a turn, or be about to: as many as the fastest
+// line carries in offerSpan.
+func (u *uplink) ahead() int64 {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	rate := 0.0
+	for i := range u.lanes {
+		n := &u.lanes[i]
+		r := max(n.top, n.first)
+		if l := float64(n.limit.rate); l > 0 {
+			r = min(r, l)
+		}
+		rate = max(rate, r)
+	}
+	if rate == 0 {
+		rate = supposed
+	}
+	return int64(rate * offerSpan.Seconds())
 }
 
 // setLimit bounds the payload of a class, in bytes/s; 0: no limit.

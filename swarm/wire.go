@@ -28,6 +28,7 @@ const (
 	_ // 8 and 9: see hostwire.go
 	_
 	kindOffer
+	kindPass
 )
 
 const (

@@ -45,7 +45,7 @@ func TestAccountOfAGrant(t *testing.T) {
 // after all.
 func TestAccountOfASpill(t *testing.T) {
 	s := sightOf(1)
-	s.Has(near, 0, time.Second)
+	s.Offered(near, 0, time.Second)
 	if a := s.Account(0); a.Reason != Nearest || a.Peer != near || a.Known != time.Second {
 		t.Fatalf("at the near one: %+v", a)
 	}
@@ -75,7 +75,7 @@ func TestAccountOfASpill(t *testing.T) {
 func TestAccountBesideForeignClients(t *testing.T) {
 	s := sightOf(1)
 	s.Grant(origin, []int{0}, 0)
-	s.Has(near, 0, time.Second)
+	s.Offered(near, 0, time.Second)
 	s.Join(foreign, 4, Link, Foreign, time.Second)
 	s.Has(foreign, 0, 2*time.Second)
 	a := s.Account(0)

@@ -10,7 +10,6 @@ import (
 // regroup finds anew who is nearer than each tier. Complete members want nothing and
 // have no turns; on those who are late nobody waits.
 func (s *Sight) regroup() {
-	s.era++
 	for t := range s.nearer {
 		keys := s.spare[:0]
 		for _, h := range s.order {
@@ -44,11 +43,59 @@ func (s *Sight) consider(h *sight, piece int, now time.Duration) {
 		if o := s.holder(s.pieces[piece].at); o != nil && o.late && !h.late && s.pieces[piece].views < turns {
 			s.show(h, piece, Spill, now)
 		}
-	case h.open < h.limit() && !s.awaits(h, piece, now):
+	case h.open < h.limit() && !s.offers(h, piece, now):
 		if why := s.eligible(h.tier, piece, now); why != Unseen {
 			s.show(h, piece, why, now)
 		}
 	}
+}
+
+// offers reports whether this node leaves a piece where it is, since it will be offered it
+// by somebody of the link or site.
+func (s *Sight) offers(h *sight, piece int, now time.Duration) bool {
+	return h.tier <= Site && !h.late && now-s.pieces[piece].first < s.patience()
+}
+
+// patience is how long this node waits to be offered what an equal has: for longer than
+// that usually takes, and less than two graces.
+func (s *Sight) patience() time.Duration {
+	return min(max(leastPatience, time.Duration(3*s.spread*float64(time.Second))), 2*s.Grace())
+}
+
+// Offered records the word of a member that it has room for a piece. It reports whether
+// that piece, or another one that the peer has and nobody else was asked for, is shown
+// there now.
+func (s *Sight) Offered(p Peer, piece int, now time.Duration) bool {
+	h := s.holder(p)
+	if h == nil || h.role != Member || h.tier > Site || piece < 0 || piece >= s.cfg.Pieces {
+		return false
+	}
+	if !h.has.Has(piece) {
+		s.claim(h, piece, now)
+	}
+	if s.complete || s.cfg.Plain || s.stalled || h.open >= max(h.limit(), mostOffered) || h.late && h.open > 0 {
+		return false
+	}
+	if s.got.Has(piece) || s.viewed.Has(piece) || s.eligible(h.tier, piece, now) == Unseen {
+		if piece = s.rarest(h, now); piece < 0 {
+			return false
+		}
+	}
+	s.show(h, piece, s.eligible(h.tier, piece, now), now)
+	return true
+}
+
+// rarest is the piece of a holder that fewest have, of those that nobody was asked for; -1
+// if there is none.
+func (s *Sight) rarest(h *sight, now time.Duration) int {
+	best, hold := -1, s.hold[h.tier]
+	for i := next(h.has, s.got, s.viewed, s.near[h.tier], s.none, 0); i >= 0; i = next(h.has, s.got, s.viewed, s.near[h.tier], s.none, i+1) {
+		if (best < 0 || hold[i] < hold[best] || hold[i] == hold[best] && s.cfg.Self.weight(i) > s.cfg.Self.weight(best)) &&
+			s.eligible(h.tier, i, now) != Unseen {
+			best = i
+		}
+	}
+	return best
 }
 
 // limit is how many pieces may be awaited of a member.

@@ -15,15 +15,13 @@
 // [Sight] is the leecher's table of what it lets itself see of whom. Whatever peers
 // claim goes in; what the node's engine may act on comes out.
 //
-//   - One visible holder per piece among equals: the first member that was heard to
-//     have it and has room is where this node sees it, so that every piece is asked
-//     of one peer. A holder has room for as many pieces as it delivered in the last
-//     second, one or 64 KiB at least: what does not fit is seen at the next who
-//     has it.
-//   - A new piece spreads as a tree (tree.go): four members have it from its first
-//     holder, four more from each of these. Who waits for its parent for 0.6 s takes
-//     what there is. A member with nothing to send says so, and half of those who have
-//     waited for 0.1 s for what it has go there.
+//   - One visible holder per piece among equals, so that every piece is asked of one
+//     peer: the first member that offers it. Members offer what they have room for on
+//     their lines, see Offers below. Whoever is offered what it has, or has asked
+//     somebody else for, sees another piece there instead: the one that fewest have.
+//   - What nobody has offered for three times the usual time, 1.5 s at least, is seen at
+//     the first who has it and has room: for as many pieces as it delivered in the last
+//     second, one or 64 KiB at least.
 //   - A farther peer's piece is seen only while nobody nearer has it, and among the
 //     group of nearer peers that lack it too, turns are drawn by rendezvous hashing:
 //     the member with the highest weight for the piece is its delegate and goes at
@@ -42,6 +40,16 @@
 //
 // What it did is kept: [Sight.Account] tells of each piece where it was seen first and
 // last, and why, and [Account.Why] gives the reason that fits who delivered it.
+//
+// # The side of those who have something: Offers
+//
+// [Offers] is every other node's account of what it lets its equals ask of it. As long as
+// less is asked of it than its line carries in a moment, it offers one more piece, that of
+// which it knows the fewest copies, to one who lacks it; which one, rendezvous hashing
+// says. Nobody is offered more than two at a time. An answer is a request of any piece, or
+// the word that there is nothing to ask for; whoever gives none is left alone for a while.
+// So nothing is bound to a line before that line is free, and lines are busy as long as
+// anybody lacks anything.
 //
 // # The origin's side: Grants
 //

@@ -38,17 +38,7 @@ type SightConfig struct {
 	Self        Key
 	Start       int  // where the search for pieces begins: random, so that no two nodes march in step
 	Plain       bool // everything is shown as it is claimed: plain BitTorrent
-
-	// Begun reports whether some of a piece has come. Nil: nobody knows.
-	Begun func(piece int) bool
-
-	// Asked reports whether a peer has been asked for anything that has not come. Nil: what
-	// is shown there and has not come is what it was asked for.
-	Asked func(p Peer) bool
 }
-
-// OfferAfter is how long a piece must wait before it is seen at somebody idle too.
-const OfferAfter = 100 * time.Millisecond
 
 // Limits of a holder's window.
 const (
@@ -58,8 +48,8 @@ const (
 	priorLatency   = 3000 * time.Millisecond // from showing a piece to having it, before any is known
 	latencyWeight  = 0.1                     // of the newest
 	turns          = 2                       // ranks that have a turn of their own; the rest share the last
-	leaveSpan      = time.Second             // for which a piece may be left where it is, though somebody idle has it
-	idleSpan       = time.Second             // for which somebody counts as idle who said so
+	mostOffered    = 4                       // pieces that one holder may have offered and not delivered
+	leastPatience  = 1500 * time.Millisecond // see Sight.patience
 	hungerAfter    = 2 * time.Second         // without useful bytes
 	maxHungry      = 8                       // pieces named at a time
 )
@@ -72,7 +62,6 @@ type Sight struct {
 	none     Set             // stays empty
 	viewed   Set             // pieces that are shown at a member that is still there
 	holders  map[Peer]*sight // by peer
-	era      uint32          // counts changes of who could be anybody's parent
 	low      []*sight        // the same for small numbers, which are found sooner
 	order    []*sight        // in order of arrival, so that nothing depends on map order
 	hold     [tiers][]uint16 // by tier and piece: members that have it
@@ -83,8 +72,8 @@ type Sight struct {
 	spare    []Key
 	ranks    [tiers][]int32 // by tier and piece: this node's turn among them, plus 1; 0: not drawn since they last changed
 	latency  float64        // seconds from showing a piece to having it, smoothed
+	spread   float64        // seconds from knowing of somebody who has a piece to having it, smoothed
 	useful   time.Duration
-	idle     time.Duration // when any member last said that it has nothing to send
 	stalled  bool          // everything is shown, until something comes
 	asked    time.Duration // when Hungry last named anything
 	complete bool
@@ -103,7 +92,6 @@ type sight struct {
 	open     int // shown and lacking here
 	window   int
 	from     int           // where the search for its next piece begins
-	idle     time.Duration // when it last said that it has nothing to send
 	late     bool          // kept somebody waiting for longer than a grace, and has not made up for it
 	total    int64         // bytes received of it
 	progress time.Duration // when that last grew
@@ -122,11 +110,6 @@ type sighting struct {
 	at      Peer          // whom it was last shown at
 	known   time.Duration // when somebody was first known to have it, or the origin granted it
 	began   Peer          // the first that it was shown at, foreign clients aside
-	root    Peer          // who was first known to have it
-	parent  Peer          // whom to have it from, see tree.go
-	era     uint32        // in which parent was found
-	child   bool          // there is a parent
-	alone   bool          // root was the only one when that was known
 	views   uint8         // members it is shown at
 	shows   uint16        // peers of any role it is shown at
 	reason  Reason
@@ -284,7 +267,6 @@ func (s *Sight) claim(h *sight, piece int, now time.Duration) {
 	}
 	if sg := &s.pieces[piece]; !sg.claimed {
 		sg.claimed, sg.first = true, now
-		sg.root, sg.alone = h.peer, h.role == Member
 		sg.heard(now)
 	}
 }
@@ -311,6 +293,9 @@ func (s *Sight) Got(piece int, now time.Duration) {
 	sg := &s.pieces[piece]
 	sg.got = now
 	took := now - sg.since
+	if sg.claimed {
+		s.spread += latencyWeight * ((now - sg.first).Seconds() - s.spread)
+	}
 	at := s.order
 	if h := s.holder(sg.at); sg.shows == 1 && h != nil && h.shown.Has(piece) {
 		at = []*sight{h}

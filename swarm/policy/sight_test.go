@@ -59,9 +59,9 @@ func TestBusyIsNotLate(t *testing.T) {
 	}
 }
 
-// TestRareFirst: of what a holder has, the piece that no other near member has is shown
-// first.
-func TestRareFirst(t *testing.T) {
+// TestOfferOfAnother: whoever is offered a piece that it has asked somebody else for takes
+// another instead, the one that fewest have, and nothing when all are asked for.
+func TestOfferOfAnother(t *testing.T) {
 	s := newTestSight(64)
 	s.Join(1, 11, Site, Member, 0)
 	s.Join(2, 22, Site, Member, 0)
@@ -70,10 +70,36 @@ func TestRareFirst(t *testing.T) {
 		some.Add(i)
 	}
 	s.HasSet(2, some, 0)
-	shownAt(s)
 	s.HasSet(1, nil, 0)
-	if at := shownAt(s)[1]; len(at) == 0 || at[0] != 63 {
-		t.Errorf("pieces %v are shown at the one who has 63 alone", at)
+	if shown := shownAt(s); len(shown) > 0 {
+		t.Fatalf("%v is shown before anybody has offered anything", shown)
+	}
+	if !s.Offered(2, 5, 0) || !s.Offered(1, 5, 0) {
+		t.Fatal("an offer was of no use")
+	}
+	if shown := shownAt(s); len(shown[2]) != 1 || shown[2][0] != 5 || len(shown[1]) != 1 || shown[1][0] != 63 {
+		t.Errorf("shown: %v; want 5 at the first who offers it, and 63 at the one who has that alone", shown)
+	}
+	for i := range 64 {
+		s.Got(i, time.Second)
+	}
+	if s.Offered(1, 7, time.Second) {
+		t.Error("an offer was of use to who has everything")
+	}
+}
+
+// TestPatience: what nobody offers is taken from who has it, after a while.
+func TestPatience(t *testing.T) {
+	s := newTestSight(4)
+	s.Join(1, 11, Site, Member, 0)
+	s.HasSet(1, nil, 0)
+	for now := time.Duration(0); now < leastPatience; now += 250 * time.Millisecond {
+		if s.Tick(now, false); len(shownAt(s)) > 0 {
+			t.Fatalf("something is shown after %s", now)
+		}
+	}
+	if s.Tick(leastPatience, false); len(shownAt(s)[1]) == 0 {
+		t.Errorf("nothing is shown after %s", leastPatience)
 	}
 }
 

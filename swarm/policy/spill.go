@@ -30,56 +30,6 @@ func (s *Sight) yield(h *sight, now time.Duration) {
 	}
 }
 
-// Idle records the word of a member that it has nothing to send.
-func (s *Sight) Idle(p Peer, now time.Duration) {
-	if h := s.holder(p); h != nil && h.role == Member {
-		h.idle, s.idle = now, now
-		s.relieve(h, now)
-	}
-}
-
-// Offer records the word of a member that has a piece and nothing to send: what
-// others keep waiting may be seen there for a moment, see [Sight.Tick].
-func (s *Sight) Offer(p Peer, piece int, now time.Duration) {
-	if h := s.holder(p); h != nil && h.role == Member {
-		h.idle, s.idle = now, now
-		s.Has(p, piece, now)
-		s.relieve(h, now)
-	}
-}
-
-// awaited reports whether something is awaited of a member. What is shown there may be on
-// its way from somebody else.
-func (s *Sight) awaited(h *sight) bool {
-	if h.open == 0 || s.cfg.Asked == nil {
-		return h.open > 0
-	}
-	return s.cfg.Asked(h.peer)
-}
-
-// relieve shows at an idle member what has waited elsewhere for a while, unless
-// something is awaited of it already. Of those who wait half go there, so that the load
-// is shared and not moved.
-func (s *Sight) relieve(h *sight, now time.Duration) {
-	if h.late || now-h.idle > idleSpan || s.awaited(h) {
-		return
-	}
-	best := -1
-	for i := next(s.viewed, s.got, h.shown, s.none, s.none, 0); i >= 0; i = next(s.viewed, s.got, h.shown, s.none, s.none, i+1) {
-		sg := &s.pieces[i]
-		if now-sg.since < leaveSpan && (s.cfg.Begun != nil && s.cfg.Begun(i) || (s.cfg.Self^h.key).weight(i)&1 == 0) {
-			continue // some of it would come twice; or it is for others to go there
-		}
-		if h.has.Has(i) && sg.views == 1 && now-sg.since >= OfferAfter &&
-			(best < 0 || sg.since > s.pieces[best].since) && s.eligible(h.tier, i, now) != Unseen {
-			best = i
-		}
-	}
-	if best >= 0 {
-		s.show(h, best, Spill, now)
-	}
-}
-
 // Grace is how long a holder may keep others waiting for a piece.
 func (s *Sight) Grace() time.Duration {
 	return min(max(time.Duration(3*s.latency*float64(time.Second)), minGrace), maxGrace)
@@ -124,18 +74,6 @@ func (s *Sight) Tick(now time.Duration, done bool) {
 		}
 	}
 	s.fillAll(now)
-	s.Relieve(now)
-}
-
-// Relieve shows at those who are idle what has waited elsewhere for long enough by now.
-// Call it [OfferAfter] after an Offer, besides Tick.
-func (s *Sight) Relieve(now time.Duration) {
-	if s.complete || now-s.idle > idleSpan {
-		return
-	}
-	for _, h := range s.order {
-		s.relieve(h, now)
-	}
 }
 
 // overdue reports whether a piece is to be seen at one more holder: the last one it was

@@ -14,6 +14,8 @@ const (
 	evHave                // an urgent Have arrives at neighbours
 	evHungry              // a leecher's hunger arrives at the origin
 	evGrant               // a grant arrives at a leecher
+	evOffer               // an offer arrives at a member
+	evPass                // the word that nothing is wanted for it arrives at who made it
 	evPulse               // a peer's periodic work
 	evOrigin              // the origin's periodic work
 	evUnchoke             // a foreign client's choice of whom to serve

@@ -211,6 +211,7 @@ func (w *world) upload(up *server) {
 		i := bits.TrailingZeros64(a.mask)
 		piece := a.piece
 		up.given[piece]++
+		e.owner.queued--
 		if a.mask &= a.mask - 1; a.mask == 0 {
 			e.asks = e.asks[:copy(e.asks, e.asks[1:])]
 		}
@@ -230,9 +231,6 @@ func (w *world) upload(up *server) {
 		}
 		e.run = 0
 		return
-	}
-	if up.owner != nil && up.owner != w.origin.peer {
-		w.flush(up.owner)
 	}
 }
 
@@ -256,6 +254,10 @@ func (w *world) uplinked(ev event) {
 		}
 	}
 	w.upload(&p.up)
+	if !p.up.busy {
+		w.flush(p)
+	}
+	w.makeOffers(p)
 }
 
 // enterStage queues a block at a border.
@@ -311,6 +313,7 @@ func (w *world) asked(ev event) {
 		return
 	}
 	e.asks = append(e.asks, ask{piece: ev.piece, mask: ev.mask})
+	w.wanted(e, onesIn(ev.mask))
 	w.offer(e)
 }
 
@@ -319,6 +322,7 @@ func (w *world) cancelled(ev event) {
 	e := ev.e
 	for i := 0; i < len(e.asks); i++ {
 		if a := &e.asks[i]; a.piece == ev.piece {
+			w.wanted(e, -onesIn(a.mask&ev.mask))
 			if a.mask &^= ev.mask; a.mask == 0 {
 				e.asks = append(e.asks[:i], e.asks[i+1:]...)
 				i--

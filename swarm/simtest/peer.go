@@ -21,7 +21,9 @@ type peer struct {
 	kind     int
 	key      policy.Key
 	rate     int64
-	sight    *policy.Sight // nil: a stranger, a liar, the origin, or complete
+	sight    *policy.Sight  // nil: a stranger, a liar, the origin, or complete
+	offers   *policy.Offers // nil: a stranger, a liar, the origin
+	queued   int            // blocks that others asked for
 	have     policy.Set
 	count    int
 	ends     []*end  // by number; nil where closed
@@ -70,8 +72,8 @@ func (w *world) newPeer(s *site, kind int) *peer {
 	p.loads, p.loading = make([]*download, w.pieces), policy.NewSet(w.pieces)
 	if kind == member {
 		p.sight = policy.NewSight(policy.SightConfig{Pieces: w.pieces, PieceLength: w.cfg.Piece, Self: p.key,
-			Start: w.rng.IntN(w.pieces), Plain: w.cfg.Plain,
-			Asked: func(q policy.Peer) bool { return p.ends[q] != nil && p.ends[q].waiting > 0 }})
+			Start: w.rng.IntN(w.pieces), Plain: w.cfg.Plain})
+		p.offers = policy.NewOffers(p.key, w.pieces, w.cfg.Piece)
 	}
 	return p
 }
@@ -152,14 +154,13 @@ func (w *world) whole(e *end, d *download) {
 	if p.sight != nil {
 		p.sight.Got(piece, w.clock.now)
 		w.look(p)
-		for _, num := range p.sight.Children(piece) {
-			if c := p.ends[num]; !urgent && c != nil && c.other.sight != nil && w.hear(c.rev, piece, false) {
-				w.look(c.other)
-			}
-		}
 	}
 	if !urgent && !p.up.busy {
 		w.flush(p)
+	}
+	if p.offers != nil {
+		p.offers.Got(piece)
+		w.makeOffers(p)
 	}
 	if p.count == w.pieces {
 		p.doneAt = w.clock.now
@@ -177,7 +178,7 @@ func (w *world) announced(ev event) {
 		return
 	}
 	for _, e := range p.ends {
-		if e != nil && e.far == ev.far && w.hear(e.rev, int(ev.piece), false) {
+		if e != nil && e.far == ev.far && w.hear(e.rev, int(ev.piece)) {
 			w.look(e.other)
 		}
 	}
@@ -185,8 +186,11 @@ func (w *world) announced(ev event) {
 
 // hear is when a Have arrives at an end's owner. It reports whether Sight may have
 // something to show.
-func (w *world) hear(e *end, piece int, offer bool) bool {
+func (w *world) hear(e *end, piece int) bool {
 	q := e.owner
+	if q.offers != nil {
+		q.offers.Has(e.num, piece)
+	}
 	switch {
 	case q == w.origin.peer:
 		w.origin.has(e, piece)
@@ -195,11 +199,7 @@ func (w *world) hear(e *end, piece int, offer bool) bool {
 		e.shown.Add(piece)
 		w.refill(e)
 	case !q.have.Has(piece):
-		if offer {
-			q.sight.Offer(e.num, piece, w.clock.now)
-		} else {
-			q.sight.Has(e.num, piece, w.clock.now)
-		}
+		q.sight.Has(e.num, piece, w.clock.now)
 		return true
 	}
 	return false
@@ -254,7 +254,7 @@ func (w *world) tell(p *peer) {
 // pieces still.
 func (w *world) flush(p *peer) {
 	due := 0
-	idle := !p.up.busy // then it asks to be asked
+	idle := !p.up.busy
 	for due < len(p.held) && (idle || w.clock.now-p.held[due].since >= haveHold) {
 		due++
 	}
@@ -274,7 +274,7 @@ func (w *world) flush(p *peer) {
 			if q := e.other; !idle && q.sight != nil {
 				q.inbox = append(q.inbox, heardHave{num: int32(e.rev.num), piece: h.piece})
 			} else {
-				heard = w.hear(e.rev, int(h.piece), idle) || heard
+				heard = w.hear(e.rev, int(h.piece)) || heard
 			}
 		}
 		if q := p.ends[i].other; heard && q.sight != nil {
@@ -288,6 +288,7 @@ func (w *world) flush(p *peer) {
 func (w *world) read(p *peer) {
 	for _, h := range p.inbox {
 		if p.ends[h.num] != nil && !p.have.Has(int(h.piece)) {
+			p.offers.Has(policy.Peer(h.num), int(h.piece))
 			p.sight.Has(policy.Peer(h.num), int(h.piece), w.clock.now)
 		}
 	}

@@ -14,6 +14,7 @@ const (
 	pulseEvery  = 250 * time.Millisecond // a node's periodic work
 	haveHold    = 875 * time.Millisecond // a Have of no urgency waits: a second until it is read
 	silentAfter = 7 * time.Second        // until a silent peer's connections are closed
+	offerSpan   = 150 * time.Millisecond // of an uplink's time is offered ahead
 	stealAfter  = 150 * time.Millisecond // until a request is taken from one holder to another
 )
 
@@ -122,6 +123,10 @@ func (w *world) happen(ev event) {
 		w.origin.hungry(ev)
 	case evGrant:
 		w.granted(ev)
+	case evOffer:
+		w.offered(ev)
+	case evPass:
+		w.passed(ev)
 	case evPulse:
 		w.pulsed(ev.p)
 	case evOrigin:
@@ -172,6 +177,13 @@ func (w *world) meet(e *end) {
 	}
 	if p.kind == stranger || q.kind == stranger {
 		e.shown = policy.NewSet(w.pieces)
+	}
+	if p.offers != nil && q.offers != nil && !e.far {
+		p.offers.Join(e.num, q.key)
+		for i := first(q.have, 0); i >= 0; i = first(q.have, i+1) {
+			p.offers.Has(e.num, i)
+		}
+		defer w.makeOffers(p)
 	}
 	if p.sight != nil {
 		tier, role := policy.Site, policy.Member
@@ -249,8 +261,11 @@ func (w *world) close(e *end) {
 		return
 	}
 	for _, x := range [2]*end{e, e.rev} {
-		x.closed, x.asks = true, nil
 		p := x.owner
+		for _, a := range x.asks {
+			p.queued -= onesIn(a.mask)
+		}
+		x.closed, x.asks = true, nil
 		p.ends[x.num], p.others[x.num] = nil, -1
 		if p == w.origin.peer {
 			w.origin.leave(x)
@@ -268,6 +283,9 @@ func (w *world) close(e *end) {
 			if p.sight != nil {
 				p.sight.Leave(x.num, w.clock.now)
 				w.look(p)
+			}
+			if p.offers != nil {
+				p.offers.Leave(x.num)
 			}
 		}
 	}

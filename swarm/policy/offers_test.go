@@ -1,0 +1,145 @@
+package policy
+
+import (
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+)
+
+// TestOffersOrder: what fewest have is offered first, as much as there is room for, and no
+// peer is offered more than a few pieces at a time.
+func TestOffersOrder(t *testing.T) {
+	o := NewOffers(7, 4, 100)
+	for p := Peer(1); p <= 3; p++ {
+		o.Join(p, Key(p)*0x9e3779b97f4a7c15)
+	}
+	for i := range 4 {
+		o.Got(i)
+	}
+	o.Has(1, 0)
+	o.Has(2, 0)
+	o.Has(1, 1)
+	out := o.Next(0, 101)
+	if len(out) != 2 || out[0].Piece < 2 || out[1].Piece < 2 || o.Due() != 200 {
+		t.Fatalf("offered %v, %d bytes due; want pieces 2 and 3 once each", out, o.Due())
+	}
+	if more := o.Next(0, 0); len(more) > 0 {
+		t.Errorf("offered %v without room", more)
+	}
+	out = append(out, o.Next(0, 1000)...)
+	if n := len(out); n != 6 { // three peers, two each
+		t.Errorf("offered %d times, want 6", n)
+	}
+	seen := map[Show]bool{}
+	for _, s := range out {
+		if seen[s] || s == (Show{1, 0}) || s == (Show{2, 0}) || s == (Show{1, 1}) {
+			t.Errorf("%v was offered twice, or is there already", s)
+		}
+		seen[s] = true
+	}
+}
+
+// TestOffersAnswers: a request of any piece answers an offer, so does a pass; an offer that
+// is not answered is made again later.
+func TestOffersAnswers(t *testing.T) {
+	o := NewOffers(7, 2, 100)
+	o.Join(1, 11)
+	o.Got(0)
+	o.Got(1)
+	first := o.Next(0, 150)
+	if len(first) != 2 {
+		t.Fatalf("offered %v", first)
+	}
+	if o.Asked(1, 60); o.Due() != 140 {
+		t.Errorf("%d bytes due after 60 were asked for", o.Due())
+	}
+	if o.Asked(1, 60); o.Due() != 80 {
+		t.Errorf("%d bytes due after 120 were asked for", o.Due())
+	}
+	if o.Passed(1, first[1].Piece); o.Due() != 0 || !o.Idle() {
+		t.Errorf("%d bytes due after a pass", o.Due())
+	}
+
+	o = NewOffers(7, 1, 100)
+	o.Join(1, 11)
+	o.Got(0)
+	o.Next(0, 1)
+	if again := o.Next(offerWait/2, 1000); len(again) > 0 {
+		t.Errorf("%v was offered again before its time", again)
+	}
+	if again := o.Next(offerWait, 1000); len(again) > 0 || o.Due() != 0 {
+		t.Errorf("%v was offered to who has just not answered, %d bytes due", again, o.Due())
+	}
+	if again := o.Next(offerWait+offerRest, 1000); len(again) != 1 {
+		t.Errorf("%v was offered again, want piece 0", again)
+	}
+}
+
+// TestOffersAccount: whatever happens, the account says of every piece and peer what a
+// count from the start says, and nothing is offered that is not here, or there already.
+func TestOffersAccount(t *testing.T) {
+	const pieces, length = 20, 100
+	for seed := range uint64(50) {
+		rng := rand.New(rand.NewPCG(seed, 1))
+		o := NewOffers(Key(rng.Uint64()), pieces, length)
+		now := time.Duration(0)
+		for range 300 {
+			now += time.Duration(rng.IntN(300)) * time.Millisecond
+			p, piece := Peer(rng.IntN(5)), rng.IntN(pieces)
+			switch rng.IntN(8) {
+			case 0:
+				o.Join(p, Key(rng.Uint64()))
+			case 1:
+				if rng.IntN(4) == 0 {
+					o.Leave(p)
+				}
+			case 2:
+				o.Has(p, piece)
+			case 3:
+				o.Got(piece)
+			case 4:
+				o.Asked(p, int64(rng.IntN(2*length)))
+			case 5:
+				o.Passed(p, piece)
+			default:
+				for _, s := range o.Next(now, int64(rng.IntN(5*length))) {
+					if q := o.taker(s.Peer); !o.got.Has(s.Piece) || q.has.Has(s.Piece) {
+						t.Fatalf("seed %d: %v was offered", seed, s)
+					}
+				}
+			}
+			checkOffers(t, seed, o)
+		}
+	}
+}
+
+func checkOffers(t *testing.T, seed uint64, o *Offers) {
+	t.Helper()
+	due, open, copies := int64(0), make([]uint16, o.pieces), make([]uint16, o.pieces)
+	for _, q := range o.peers {
+		for _, x := range q.pending {
+			due += x.left
+		}
+		for i := range o.pieces {
+			if q.has.Has(i) || q.told.Has(i) {
+				copies[i]++
+			}
+			may := o.got.Has(i) && !q.has.Has(i) && !q.told.Has(i)
+			if may != q.open.Has(i) {
+				t.Fatalf("seed %d: peer %d may be offered piece %d: %v, want %v", seed, q.peer, i, q.open.Has(i), may)
+			}
+			if may {
+				open[i]++
+			}
+		}
+	}
+	if due != o.due || !slices.Equal(open, o.open) || !slices.Equal(copies, o.copies) || len(o.peers) != len(o.byPeer) {
+		t.Fatalf("seed %d: due %d, open %v, copies %v; want %d, %v, %v", seed, o.due, o.open, o.copies, due, open, copies)
+	}
+	for i := range o.pieces {
+		if o.some.Has(i) != (open[i] > 0) {
+			t.Fatalf("seed %d: somebody may be offered piece %d: %v", seed, i, o.some.Has(i))
+		}
+	}
+}
