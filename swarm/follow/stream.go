@@ -120,9 +120,9 @@ func (f *Follower) collectTold(from func(string, int64) int64) (told []Told) {
 		if win == nil {
 			f.mu.Unlock()
 			next := min(max(from(w, head.Size), 0), head.Size) // it may ask this follower
-			f.mu.Lock()
 			win = &window{next: next, raw: make(map[int64][]byte), tried: make(map[channel.Peer]bool), gone: lastVersion(f.trust.Withdrawn(w))}
-			f.windows[w] = win
+			f.change(func() { f.windows[w] = win }) // a page may wait for it
+			f.mu.Lock()
 		}
 		if gone := lastVersion(f.trust.Withdrawn(w)); gone != win.gone {
 			// Other entries have taken the place of some.
