@@ -30,7 +30,11 @@ func testPrivate(t *testing.T, l *lab) {
 	wrong := bare + "#k=" + wrongKey
 	refusedWith(t, cache, 2, "is private, and the link has no key", bare, "-o", cache.path("out"))
 	refusedWith(t, cid, 12, "no key that is here opens it", wrong, "-o", cid.path("out"))
-	refusedWith(t, cid, 2, "the key behind #k= is damaged", bare+"#k="+key[:len(key)-1]+"Q", "-o", cid.path("out"))
+	last := "Q"
+	if strings.HasSuffix(key, last) {
+		last = "P"
+	}
+	refusedWith(t, cid, 2, "the key behind #k= is damaged", bare+"#k="+key[:len(key)-1]+last, "-o", cid.path("out"))
 
 	keeper := cache.start("fetch", bare, "--blind", "-o", cache.path("out"), "--seed-for", "1h")
 	blind := keeper.await("done", is("done"))

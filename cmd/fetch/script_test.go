@@ -115,7 +115,7 @@ func TestVerbs(t *testing.T) {
 	for _, cmd := range tree(env).Root.Commands() {
 		got += " " + cmd.Name()
 	}
-	if want := " completion explain follow lan man serve status trust unfollow verify version"; got != want {
+	if want := " bundle completion explain follow key lan man serve status trust unfollow verify version"; got != want {
 		t.Errorf("commands are%s, want%s", got, want)
 	}
 }

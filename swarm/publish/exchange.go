@@ -214,18 +214,26 @@ func (s sink) ask(peer channel.Peer, n signing.Need) {
 	}
 }
 
+// adopt has the log follow the newest documents. The caller holds signing.
+func (p *Publisher) adopt() error {
+	root, targets := p.docs.newest()
+	return p.log.Adopt(root, targets, p.cfg.Guest.Key)
+}
+
 // follow goes over to newer documents that a delegated writer has learned of.
 func (p *Publisher) follow() {
 	p.signing.Lock()
 	defer p.signing.Unlock()
+	if root, targets := p.docs.newest(); root == nil || targets == nil {
+		return // after a base, until the writers are granted again
+	}
 	if err := p.granted(); err != nil {
 		p.cfg.Logger.Error("this writer may publish no more", "channel", p.ID(), "writer", p.writer, "err", err)
 		p.change(func() { p.failed = err })
 		return
 	}
 	p.wake()
-	root, targets := p.docs.newest()
-	err := p.log.Adopt(root, targets, p.cfg.Guest.Key)
+	err := p.adopt()
 	if err == nil && p.log.Size() > 0 {
 		if err = p.sign(p.log.Head().Size); err == nil {
 			err = p.tell()

@@ -218,10 +218,20 @@ func (p *Publisher) Allows(name string) bool {
 // (^) is set. When it returns without error the head is on disk and followers can have it;
 // after an error the entry may be published nevertheless, and after [ErrCosign] it will be.
 func (p *Publisher) Publish(entry []byte) (index int64, err error) {
+	if p.cfg.Guest != nil && p.Failed() == nil {
+		if err := p.await(context.Background()); err != nil { // after a base writers are granted again
+			return 0, err
+		}
+	}
 	p.signing.Lock()
 	defer p.signing.Unlock()
 	if err := p.Failed(); err != nil {
 		return 0, err
+	}
+	if p.cfg.Guest != nil {
+		if err := p.adopt(); err != nil {
+			return 0, err
+		}
 	}
 	if entry, err = p.sealed(entry); err != nil {
 		return 0, err
