@@ -36,7 +36,7 @@
 //	"delegations":{"keys":{…},"roles":[{"keyids":[…],"name":"alice","paths":["docs/*"],"terminating":true,"threshold":1}]}
 //
 // signed by the role targets. Names are those of [ValidDelegate]; a path is the name of a
-// file, "*", or a directory and "/*" for all below it ([Writer.Allows]). The document is
+// file, "*", or a directory and "/*" for all below it ([Writer.Allows], [Writer.AllowsTorrent]). The document is
 // in force when an entry of m names its SHA-256 and version ([GrantEntry]):
 //
 //	d 1:^ d 1:g i<index+1 of the grant before>e 1:p i<root version>e e 1:h 32:<SHA-256> 1:t i<ms>e 1:v i<version>e 1:y 5:grant e

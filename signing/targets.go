@@ -50,6 +50,16 @@ func (w Writer) Allows(name string) bool {
 	return false
 }
 
+// AllowsTorrent reports whether the entries of the writer may name a torrent, which is a file
+// of that name or a directory: Allows holds for the file, or one of Paths is the directory, or
+// one above it, and "/*". So docs/* allows the torrent docs, and docs/plan.txt does not.
+func (w Writer) AllowsTorrent(name string) bool {
+	if w.Allows(name) {
+		return true
+	}
+	return validPath(name) && slices.Contains(w.Paths, name+"/*")
+}
+
 // validPath reports whether a name stays below where it is put, on every system.
 func validPath(name string) bool {
 	if name == "" || strings.ContainsAny(name, "\\\x00") {

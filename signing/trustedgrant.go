@@ -28,6 +28,16 @@ func (t *Trusted) TargetsBytes(hash [32]byte) []byte {
 // Allows reports whether the entries of a writer may name a file; see [Writer.Allows].
 // The main writer's may name any.
 func (t *Trusted) Allows(writer, name string) bool {
+	return t.allows(writer, name, Writer.Allows)
+}
+
+// AllowsTorrent reports whether the entries of a writer may name a torrent; see
+// [Writer.AllowsTorrent]. The main writer's may name any.
+func (t *Trusted) AllowsTorrent(writer, name string) bool {
+	return t.allows(writer, name, Writer.AllowsTorrent)
+}
+
+func (t *Trusted) allows(writer, name string, rule func(Writer, string) bool) bool {
 	if writer == MainWriter {
 		return validPath(name)
 	}
@@ -35,7 +45,7 @@ func (t *Trusted) Allows(writer, name string) bool {
 		return false
 	}
 	w, err := t.targets.Writer(writer)
-	return err == nil && w.Allows(name)
+	return err == nil && rule(w, name)
 }
 
 // Wants returns what documents are known to be missing, also after a restart.

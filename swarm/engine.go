@@ -421,7 +421,7 @@ func (e *engine) extension(ev torrent.PeerConnReadExtensionMessageEvent) {
 		return
 	}
 	if gs := l.item.gossip; gs != nil && string(name) == gs.protocol {
-		gs.deliver(gossipEvent{peer: l.id, payload: payload, link: l})
+		gs.deliver(gossipEvent{peer: l.id, addr: netip.AddrPortFrom(l.remote.Addr(), 0), payload: payload, link: l})
 		return
 	}
 	e.node.tell(l, len(payload), func() { e.node.message(l, string(name), payload) })

@@ -27,8 +27,8 @@ type GossipConfig struct {
 	Unlisted bool // keep it out of the DHT
 	Origin   bool // tell peers that this node is where what is exchanged comes from
 	// The callbacks run one at a time in a goroutine of the gossip's own and may
-	// call Send, nothing that waits for the node. Joined's addr is where the peer
-	// listens, invalid if that is not known.
+	// call Send, nothing that waits for the node. Joined's addr is the peer's, with the port
+	// where it listens, or 0 if that is not known.
 	Joined  func(p GossipPeer, addr netip.AddrPort)
 	Message func(p GossipPeer, payload []byte)
 	Left    func(p GossipPeer)

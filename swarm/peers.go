@@ -50,7 +50,11 @@ func (n *Node) linkHandshook(l *link, client string, port int, pex, gossip bool)
 	n.askLayers(it)
 	n.hostStep(it)
 	if gossip && it.gossip != nil {
-		it.gossip.deliver(gossipEvent{peer: l.id, joined: true, addr: l.listenAddr, link: l})
+		addr := l.listenAddr
+		if !addr.IsValid() {
+			addr = netip.AddrPortFrom(l.remote.Addr(), 0)
+		}
+		it.gossip.deliver(gossipEvent{peer: l.id, joined: true, addr: addr, link: l})
 	}
 }
 

@@ -85,7 +85,7 @@ func (r *running) Publish(ctx context.Context, req publishRequest, report func(c
 func (r *running) seedAndSign(ctx context.Context, p *publish.Publisher, t *manifest.Torrent, src []manifest.Source, req publishRequest) (m meta, err error) {
 	ih := t.InfoHash()
 	hash := hex.EncodeToString(ih[:])
-	if !p.Allows(t.Name) {
+	if !p.AllowsTorrent(t.Name) {
 		return m, &console.Fault{Code: console.Refused, Message: fmt.Sprintf("writer %s may not publish %q: followers would refuse it", p.Writer(), t.Name),
 			Hint: "give it a name that the channel's owner has granted, or ask for another path"}
 	}

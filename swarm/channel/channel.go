@@ -50,6 +50,8 @@ type Sink interface {
 	Fork(p Peer, writer string, f signing.Fork)
 	Page(p Peer, writer string, page signing.Page)
 	Range(p Peer, writer string, size int64, hashes [][32]byte)
+	// Documents says that a peer claims to have newer documents, root version root.
+	Documents(p Peer, root int64)
 }
 
 // pageEntries is how many entries a page has at most.
@@ -315,7 +317,7 @@ func (c *Channel) answered(p Peer, from *peer, m message) {
 			c.sink.Update(p, m.writer, u)
 		}
 	case topicHas:
-		c.spread.compare(p, m.writer, Holding{First: m.offset, Size: m.number, Time: m.total})
+		c.spread.compare(p, m.writer, Holding{First: m.offset, Size: m.number, Time: m.total, Root: m.root, Targets: m.targets})
 	case topicRoot, topicTargets:
 		c.gather(p, from, m)
 	case topicFork:

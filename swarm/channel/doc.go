@@ -17,8 +17,9 @@
 //	       d 1:n i<size>e 1:r 5:range 1:v <32 bytes each> 1:w <writer> e
 //	       d 1:h <SHA-256> 1:o i<offset>e 1:r 3:tgt 1:t i<total>e 1:v <bytes> e
 //	       d 1:r 4:fork 1:v <signing.Fork> 1:w <writer> e     never asked for
-//	       d 1:n i<size>e 1:o i<first>e 1:r 3:has 1:t i<time>e 1:w <writer> e   never asked for:
-//	                 the sender has a head over n entries, signed at t, and those from o on
+//	       d 1:g i<targets>e 1:n i<size>e 1:o i<first>e 1:p i<root>e 1:r 3:has 1:t i<time>e 1:w <writer> e
+//	                 never asked for: the sender has a head over n entries, signed at t, and those
+//	                 from o on, by versions p and g of the documents (no g: no targets document)
 //
 // An ask upd may have 1:l i<bytes>e, the most that the answer should have; an ask page
 // 1:c i<entries>e: then as many pages come as that takes, at most 32.
@@ -42,7 +43,9 @@
 // there. Whoever learns that something is missing waits 50 ms for it to come by itself and
 // asks one peer then, after a second another. Every 1.5 to 4.5 s each node tells one
 // peer what it holds, as it tells every peer that joins: so what was lost is found, without
-// anybody keeping account of messages.
+// anybody keeping account of messages. Who has the newer documents has more, whatever the
+// sizes are, since a document may take a log back; then come size and time. So a new document,
+// and a base, reach whoever was behind in one round.
 //
 // # Items in the DHT
 //

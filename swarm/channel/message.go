@@ -33,17 +33,19 @@ const (
 
 // message is an ask or an answer.
 type message struct {
-	answer bool
-	topic  string
-	writer string   // not of documents
-	hash   [32]byte // h: of tgt
-	number int64    // n: a size or a version
-	first  int64    // i: of page
-	offset int64    // o: of documents; of has the first entry that can be asked for
-	total  int64    // t: of answers about documents; of has when the head was signed, Unix seconds
-	most   int64    // c: entries that an ask for pages wants; 0: one page
-	room   int64    // l: bytes that the answer to an ask for an update may have; 0: signing.MaxUpdate
-	value  []byte   // v: of answers; aliases what was parsed
+	answer  bool
+	topic   string
+	writer  string   // not of documents
+	hash    [32]byte // h: of tgt
+	number  int64    // n: a size or a version
+	first   int64    // i: of page
+	offset  int64    // o: of documents; of has the first entry that can be asked for
+	total   int64    // t: of answers about documents; of has when the head was signed, Unix seconds
+	most    int64    // c: entries that an ask for pages wants; 0: one page
+	root    int64    // p: of has, the newest root document; 0: not said
+	targets int64    // g: of has, the targets document in force; 0: none, or not said
+	room    int64    // l: bytes that the answer to an ask for an update may have; 0: signing.MaxUpdate
+	value   []byte   // v: of answers; aliases what was parsed
 }
 
 // document reports whether the message is about a document, which travels in parts.
@@ -66,6 +68,9 @@ func (m message) bytes() []byte {
 	if m.most > 0 {
 		integer("c", m.most)
 	}
+	if m.targets > 0 {
+		integer("g", m.targets)
+	}
 	if m.topic == topicTargets {
 		b = bencode.AppendString(b, "h")
 		b = bencode.AppendString(b, m.hash[:])
@@ -82,6 +87,9 @@ func (m message) bytes() []byte {
 	}
 	if m.document() || has {
 		integer("o", m.offset)
+	}
+	if m.root > 0 {
+		integer("p", m.root)
 	}
 	if m.answer {
 		b = bencode.AppendString(b, "r")
@@ -129,6 +137,10 @@ func parse(b []byte) (m message, err error) {
 			m.most = r.Int()
 		case "l":
 			m.room = r.Int()
+		case "p":
+			m.root = r.Int()
+		case "g":
+			m.targets = r.Int()
 		case "v":
 			m.value = r.Bytes()
 		default:
@@ -150,6 +162,9 @@ func parse(b []byte) (m message, err error) {
 	if m.answer || m.topic != topicUpdate {
 		m.room = 0
 	}
+	if m.topic != topicHas {
+		m.root, m.targets = 0, 0
+	}
 	return m, m.check()
 }
 
@@ -169,7 +184,7 @@ func (m message) check() error {
 	default:
 		return fmt.Errorf("%w: topic %.20q", errMessage, m.topic)
 	}
-	for _, n := range []int64{m.number, m.first, m.offset, m.total, m.most, m.room} {
+	for _, n := range []int64{m.number, m.first, m.offset, m.total, m.most, m.room, m.root, m.targets} {
 		if n < 0 || n > 1<<53 {
 			return fmt.Errorf("%w: number out of bounds", errMessage)
 		}

@@ -19,6 +19,7 @@ var samples = []message{
 	{topic: topicUpdate, writer: "m", number: 7, room: 1200},
 	{topic: topicPage, writer: "m", first: 7, number: 900, most: 512},
 	{topic: topicHas, writer: "m", answer: true, number: 9, offset: 2, total: 1766400000},
+	{topic: topicHas, writer: "m", answer: true, number: 9, offset: 2, total: 1766400000, root: 3, targets: 12},
 	{topic: topicFork, writer: "alice", answer: true, value: []byte("de")},
 }
 

@@ -40,16 +40,38 @@ const (
 	maxWriters = 256 // of a peer's that are remembered
 )
 
-// Holding is what somebody holds of a writer's log.
+// Holding is what somebody holds of a writer's log, and by which documents.
 type Holding struct {
-	First int64 // index of the first entry that can be asked for as a page
-	Size  int64 // entries under the head
-	Time  int64 // when the head was signed, Unix seconds
+	First   int64 // index of the first entry that can be asked for as a page
+	Size    int64 // entries under the head
+	Time    int64 // when the head was signed, Unix seconds
+	Root    int64 // version of the newest root document; 0: not said
+	Targets int64 // version of the targets document in force; 0: none, or not said
+}
+
+// documents compares by the documents, which may take a log back: what is longer by older
+// ones is not more. Versions that are not said are not compared.
+func (h Holding) documents(other Holding) int {
+	if h.Root == 0 || other.Root == 0 {
+		return 0
+	}
+	return cmp.Or(cmp.Compare(h.Root, other.Root), cmp.Compare(h.Targets, other.Targets))
 }
 
 // newer reports whether a peer with h has what one with other lacks.
 func (h Holding) newer(other Holding) bool {
+	if d := h.documents(other); d != 0 {
+		return d > 0
+	}
 	return h.Size > other.Size || h.Size == other.Size && h.Time >= other.Time+newerBy
+}
+
+// covers reports whether a peer with h lacks nothing of other.
+func (h Holding) covers(other Holding) bool {
+	if d := h.documents(other); d != 0 {
+		return d > 0
+	}
+	return h.Size > other.Size || h.Size == other.Size && h.Time >= other.Time
 }
 
 // spread decides who is told what and when. It has a goroutine for what is due by time;
@@ -113,7 +135,9 @@ func (c *Channel) Push(writer string, u signing.Update, but Peer) {
 	s.mu.Lock()
 	to := s.lacking(writer, ours, but, n)
 	for _, p := range to {
-		s.remember(p, writer, Holding{First: ours.Size, Size: ours.Size, Time: ours.Time}, false)
+		told := ours
+		told.First = ours.Size
+		s.remember(p, writer, told, false)
 	}
 	if _, due := s.late[writer]; !due {
 		s.late[writer] = c.now().Add(wait)
@@ -167,7 +191,7 @@ func (c *Channel) Behind(writer string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, m := range s.known {
-		if m[writer].Size > ours.Size {
+		if h := m[writer]; h.Size > ours.Size && h.documents(ours) >= 0 {
 			return true
 		}
 	}
@@ -198,7 +222,7 @@ func rank(origin bool) int {
 func (s *spread) lacking(writer string, ours Holding, but Peer, n int) []Peer {
 	peers := s.choose(func(p Peer) bool {
 		theirs, ok := s.known[p][writer]
-		return p != but && !(ok && (theirs.Size > ours.Size || theirs.Size == ours.Size && theirs.Time >= ours.Time))
+		return p != but && !(ok && theirs.covers(ours))
 	})
 	return peers[:min(n, len(peers))]
 }
@@ -214,10 +238,13 @@ func (s *spread) remember(p Peer, writer string, h Holding, word bool) {
 	switch {
 	case !ok && len(m) >= maxWriters:
 		return
-	case ok && (old.Size > h.Size || old.Size == h.Size && old.Time > h.Time):
+	case ok && old.covers(h) && !h.covers(old):
 		return
 	case ok && !word:
 		h.First = min(old.First, h.First)
+	}
+	if ok && h.Root == 0 {
+		h.Root, h.Targets = old.Root, old.Targets
 	}
 	m[writer] = h
 }
@@ -230,7 +257,11 @@ func (s *spread) heard(p Peer, writer string, u signing.Update) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.remember(p, writer, Holding{First: h.Size - int64(len(u.Entries)), Size: h.Size}, false)
+	got := Holding{First: h.Size - int64(len(u.Entries)), Size: h.Size, Root: u.Root}
+	if old := s.known[p][writer]; old.Root == u.Root {
+		got.Targets = old.Targets
+	}
+	s.remember(p, writer, got, false)
 }
 
 // told notes what was sent to a peer.
@@ -254,7 +285,7 @@ func (s *spread) left(p Peer) {
 // tell tells a peer what is held here of a writer.
 func (s *spread) tell(p Peer, writer string) {
 	if h, ok := s.c.source.Holds(writer); ok {
-		s.c.gossip.Send(p, message{answer: true, topic: topicHas, writer: writer, number: h.Size, offset: h.First, total: h.Time}.bytes())
+		s.c.gossip.Send(p, message{answer: true, topic: topicHas, writer: writer, number: h.Size, offset: h.First, total: h.Time, root: h.Root, targets: h.Targets}.bytes())
 	}
 }
 
@@ -269,6 +300,9 @@ func (s *spread) compare(p Peer, writer string, theirs Holding) {
 	before := s.known[p][writer]
 	s.remember(p, writer, theirs, true)
 	s.mu.Unlock()
+	if writer == signing.MainWriter && theirs.documents(ours) > 0 {
+		s.c.sink.Documents(p, theirs.Root)
+	}
 	switch {
 	case theirs.newer(ours):
 		s.c.Missing(writer)
@@ -378,7 +412,7 @@ func (s *spread) whom(writer string, ours Holding, now time.Time) (Peer, bool) {
 	defer s.mu.Unlock()
 	peers := s.choose(func(p Peer) bool {
 		h, ok := s.known[p][writer]
-		return ok && h.newer(ours)
+		return ok && h.newer(ours) && h.Size >= ours.Size // what is shorter comes with its document
 	})
 	if len(peers) == 0 {
 		return 0, false

@@ -57,7 +57,7 @@ func (f *Follower) TakeBundle(ctx context.Context, in *bundle.Reader, sink Bundl
 	if in.ID() != f.cfg.ID {
 		return fmt.Errorf("bundle of channel %s: %w: %s is followed", in.ID(), signing.ErrOtherChannel, f.cfg.ID)
 	}
-	f.change(func() { f.met++ })
+	f.change(func() { f.asked(bundleSource) })
 	t := &intake{f: f, in: in, sink: sink, pending: make(map[string]unsettled), older: make(map[string]signing.Head)}
 	for {
 		if err := context.Cause(ctx); err != nil {
@@ -147,7 +147,7 @@ func (t *intake) judged(writer string, head signing.Head, u signing.Update, acc 
 			if f.told[writer] == nil {
 				f.told[writer] = make(map[string]bool)
 			}
-			f.told[writer]["a bundle"] = true
+			f.told[writer][bundleSource] = true
 		})
 	}
 	if acc.Changed {

@@ -3,20 +3,51 @@ package follow
 import (
 	"bytes"
 	"cmp"
+	"net/netip"
 	"slices"
 
 	"handful/signing"
 	"handful/swarm/channel"
 )
 
-// maxCandidates bounds the updates that are kept at first contact, one a source.
-const maxCandidates = 16
+// How many updates are kept at first contact, and how many of one source: behind one address
+// there may be several, honest ones too.
+const (
+	maxCandidates = 16
+	maxOfSource   = 4
+)
 
 // contact is the first contact with a writer: what several sources tell is collected, so
 // that none of them alone chooses what is believed.
 type contact struct {
 	offers []offered
 	over   bool
+}
+
+// add keeps what a peer shows, in place of what it showed before.
+func (c *contact) add(o offered) {
+	same := 0
+	for i, old := range c.offers {
+		if old.peer == o.peer && old.source == o.source {
+			c.offers[i] = o
+			return
+		}
+		if old.source == o.source {
+			same++
+		}
+	}
+	if same < maxOfSource && len(c.offers) < maxCandidates {
+		c.offers = append(c.offers, o)
+	}
+}
+
+// sources counts those who have shown something.
+func (c *contact) sources() int {
+	all := make(map[string]bool)
+	for _, o := range c.offers {
+		all[o.source] = true
+	}
+	return len(all)
 }
 
 // offered is what a source showed.
@@ -43,14 +74,8 @@ func (f *Follower) collect(p channel.Peer, writer string, u signing.Update) bool
 	}
 	source := f.source(p)
 	first := len(c.offers) == 0
-	i := slices.IndexFunc(c.offers, func(o offered) bool { return o.source == source })
-	switch o := (offered{p, source, u}); {
-	case i >= 0:
-		c.offers[i] = o
-	case len(c.offers) < maxCandidates:
-		c.offers = append(c.offers, o)
-	}
-	enough := len(c.offers) >= enoughSources
+	c.add(offered{p, source, u})
+	enough := c.sources() >= enoughSources
 	f.mu.Unlock()
 	switch {
 	case enough:
@@ -61,12 +86,40 @@ func (f *Follower) collect(p channel.Peer, writer string, u signing.Update) bool
 	return true
 }
 
+// What news that no address vouches for come from.
+const (
+	anySource    = "the DHT"
+	bundleSource = "a bundle"
+)
+
 // source is what a peer is called as a source. The caller holds mu.
 func (f *Follower) source(p channel.Peer) string {
 	if p == nobody {
-		return "the DHT"
+		return anySource
 	}
 	return f.peers[p]
+}
+
+// sourceOf names the source at an address, whatever its port: a machine has 65535 of them,
+// and with IPv6 mostly the 2^64 addresses of a network.
+func sourceOf(a netip.Addr) string {
+	a = a.Unmap().WithZone("")
+	bits := 32
+	if a.Is6() {
+		bits = 64
+	}
+	p, err := a.Prefix(bits)
+	if err != nil {
+		return "an unknown address"
+	}
+	return p.String()
+}
+
+// asked notes that a source was asked. The caller holds mu.
+func (f *Follower) asked(name string) {
+	if len(f.met) < maxTold {
+		f.met[name] = true
+	}
 }
 
 // decide ends the first contact with a writer: of all that was told the largest that

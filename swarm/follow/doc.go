@@ -25,8 +25,8 @@
 //
 // Of a writer of whom nothing is known the updates of three sources are collected, or what
 // comes within 3 s of the first one. The largest that verifies is taken and the others are
-// held against it. One source counts once, whatever it says: an address where a peer listens,
-// or the DHT. Whoever names an entry ([Follower.Find]) takes the first head that covers it.
+// held against it. One source counts once, whatever it says: an IPv4 address or an IPv6 /64,
+// whatever ports are open there, the host of a mirror, or the DHT. Whoever names an entry ([Follower.Find]) takes the first head that covers it.
 // [Follower.Standing] says how many sources showed nothing newer than what is believed.
 //
 // # Reading

@@ -3,7 +3,6 @@ package follow
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
@@ -33,18 +32,14 @@ type ears struct{ f *Follower }
 func (e ears) Joined(p channel.Peer, addr netip.AddrPort) {
 	f := e.f
 	<-f.ready // a peer may be there before Join has returned; this is the first that is heard of it
-	name := fmt.Sprint("peer ", p)
-	if addr.IsValid() {
-		name = addr.String()
-	}
-	f.join(p, name)
+	f.join(p, sourceOf(addr.Addr()))
 }
 
 // join enters a peer who is called name as a source, and asks it for what is missing.
 func (f *Follower) join(p channel.Peer, name string) {
 	f.change(func() {
 		f.peers[p] = name
-		f.met++
+		f.asked(name)
 	})
 	if f.trust.Root() == nil {
 		f.wire.AskRoot(p, 1)
@@ -79,6 +74,11 @@ func (e ears) Root(p channel.Peer, _ int64, raw []byte) {
 		return
 	}
 	f.act()
+}
+
+func (e ears) Documents(p channel.Peer, _ int64) {
+	e.f.askNextRoot(p)
+	e.f.askDocuments(p)
 }
 
 func (e ears) Targets(p channel.Peer, hash [32]byte, raw []byte) {
@@ -266,6 +266,7 @@ func (f *Follower) agree(p channel.Peer, writer string) {
 	}
 	if name := f.source(p); name != "" && len(f.told[writer]) < maxTold {
 		f.told[writer][name] = true
+		f.asked(name)
 	}
 }
 

@@ -159,7 +159,7 @@ func (f *Follower) missing(ctx context.Context, writer string, index int64) erro
 	if f.refused != nil {
 		return fmt.Errorf("channel %s: %s: what peers say was refused: %w", f.cfg.ID, what, f.refused)
 	}
-	return fmt.Errorf("channel %s: %s was not found, %d peers were asked: %w", f.cfg.ID, what, f.met, err)
+	return fmt.Errorf("channel %s: %s was not found, %d sources were asked: %w", f.cfg.ID, what, len(f.met), err)
 }
 
 // look tries to answer Find from what is known.
@@ -352,8 +352,7 @@ func (f *Follower) judge(writer string, index int64, raw []byte, head signing.He
 	if !known {
 		return Found{}, false, f.dropped(writer, index)
 	}
-	// A torrent's name has no slash: it may be a directory all of which the writer was granted.
-	if m, ok := entry.(manifest.Media); ok && !f.trust.Allows(writer, m.Name) && !f.trust.Allows(writer, m.Name+"/x") {
+	if m, ok := entry.(manifest.Media); ok && !f.trust.AllowsTorrent(writer, m.Name) {
 		return Found{}, false, fmt.Errorf("channel %s: entry %d of writer %q: %q is %w", f.cfg.ID, index, writer, m.Name, ErrPath)
 	}
 	if err := f.dropped(writer, index); err != nil {

@@ -92,7 +92,7 @@ type Follower struct {
 	mu       sync.Mutex
 	news     chan struct{}                   // closed and replaced at every change
 	peers    map[channel.Peer]string         // connected, and what each is called as a source
-	met      int                             // sources that were asked
+	met      map[string]bool                 // sources that were asked
 	told     map[string]map[string]bool      // by writer: sources that showed nothing but what is believed
 	contacts map[string]*contact             // by writer
 	ranges   map[conversation]signing.Update // what to judge when its sender's range comes
@@ -177,6 +177,7 @@ func newFollower(cfg Config, trust *Trust) *Follower {
 		rooted:   make(chan struct{}),
 		peers:    make(map[channel.Peer]string),
 		told:     make(map[string]map[string]bool),
+		met:      make(map[string]bool),
 		contacts: make(map[string]*contact),
 		ranges:   make(map[conversation]signing.Update),
 		helped:   make(map[conversation]int64),
@@ -266,7 +267,7 @@ func (f *Follower) Standing(writer string) signing.Standing {
 // StandingAt is Standing at another time.
 func (f *Follower) StandingAt(writer string, now time.Time) signing.Standing {
 	f.mu.Lock()
-	sources, met := len(f.told[writer]), f.met
+	sources, met := len(f.told[writer]), len(f.met)
 	f.mu.Unlock()
 	return f.trust.Standing(writer, now, sources, max(met, sources))
 }

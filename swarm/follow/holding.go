@@ -12,7 +12,14 @@ func (h held) Holds(writer string) (channel.Holding, bool) {
 		return channel.Holding{}, false
 	}
 	first, _ := h.t.Held(writer)
-	return channel.Holding{First: first, Size: head.Size, Time: head.Time.Unix()}, true
+	out := channel.Holding{First: first, Size: head.Size, Time: head.Time.Unix()}
+	if root := h.t.Root(); root != nil {
+		out.Root = root.Version()
+	}
+	if targets := h.t.Targets(); targets != nil {
+		out.Targets = targets.Version()
+	}
+	return out, true
 }
 
 func (h held) UpdateWithin(writer string, size int64, limit int) (signing.Update, bool) {

@@ -278,7 +278,7 @@ func (w *webMirror) source() string {
 	if err != nil {
 		return w.client.Base()
 	}
-	return u.Host
+	return u.Hostname()
 }
 
 func (w *webMirror) noteAbsent(j job) {

@@ -129,6 +129,7 @@ func (deaf) Targets(channel.Peer, [32]byte, []byte)        {}
 func (deaf) Fork(channel.Peer, string, signing.Fork)       {}
 func (deaf) Page(channel.Peer, string, signing.Page)       {}
 func (deaf) Range(channel.Peer, string, int64, [][32]byte) {}
+func (deaf) Documents(channel.Peer, int64)                 {}
 
 // listener is a follower with an inbox.
 type listener struct {

@@ -136,9 +136,10 @@ func (t *Trust) Closed(writer string) bool {
 	return see(t, func(s *signing.Trusted) bool { return s.Closed(writer) })
 }
 
-// Allows reports whether the entries of a writer may name a file.
-func (t *Trust) Allows(writer, name string) bool {
-	return see(t, func(s *signing.Trusted) bool { return s.Allows(writer, name) })
+// AllowsTorrent reports whether the entries of a writer may name a torrent; see
+// [signing.Writer.AllowsTorrent].
+func (t *Trust) AllowsTorrent(writer, name string) bool {
+	return see(t, func(s *signing.Trusted) bool { return s.AllowsTorrent(writer, name) })
 }
 
 // Standing returns what is to be shown about a writer; see [signing.Trusted.Standing].

@@ -208,14 +208,8 @@ func needs(t *signing.Trusted) signing.Need {
 // version changes with the documents.
 func (l *learned) version() [2]int64 {
 	root, targets := l.newest()
-	var v [2]int64
-	if root != nil {
-		v[0] = root.Version()
-	}
-	if targets != nil {
-		v[1] = targets.Version()
-	}
-	return v
+	r, t := versions(root, targets)
+	return [2]int64{r, t}
 }
 
 func (l *learned) channel() signing.ID { return l.id }
@@ -262,7 +256,9 @@ func (l *learned) holds(writer string) (channel.Holding, bool) {
 	defer l.mu.Unlock()
 	h := l.state.Head(writer)
 	first, _ := l.state.Held(writer)
-	return channel.Holding{First: first, Size: h.Size, Time: h.Time.Unix()}, h.Raw != nil
+	out := channel.Holding{First: first, Size: h.Size, Time: h.Time.Unix()}
+	out.Root, out.Targets = versions(l.state.Root(), l.state.Targets())
+	return out, h.Raw != nil
 }
 
 func (l *learned) page(writer string, first, count, size int64) (signing.Page, bool) {

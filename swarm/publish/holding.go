@@ -11,7 +11,37 @@ func (s source) Holds(writer string) (channel.Holding, bool) {
 		return s.p.docs.holds(writer)
 	}
 	h := s.p.log.Head()
-	return channel.Holding{Size: h.Size, Time: h.Time.Unix()}, h.Raw != nil
+	out := channel.Holding{Size: h.Size, Time: h.Time.Unix()}
+	out.Root, out.Targets = versions(s.p.docs.newest())
+	return out, h.Raw != nil
+}
+
+// versions returns those of documents, 0 for one that is not there.
+func versions(root *signing.Root, targets *signing.Targets) (r, t int64) {
+	if root != nil {
+		r = root.Version()
+	}
+	if targets != nil {
+		t = targets.Version()
+	}
+	return r, t
+}
+
+// Documents asks for documents that a peer claims to have.
+func (s sink) Documents(peer channel.Peer, root int64) {
+	if l := s.learner(); l != nil {
+		l.mu.Lock()
+		next := int64(1)
+		if have := l.state.Root(); have != nil {
+			next = have.Version() + 1
+		}
+		wants := l.state.Wants()
+		l.mu.Unlock()
+		s.p.channel.AskRoot(peer, next)
+		s.ask(peer, wants)
+		return
+	}
+	s.newer(peer, root)
 }
 
 // UpdateWithin makes an update for a path, or an asker, that takes so many bytes.

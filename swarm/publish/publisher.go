@@ -203,15 +203,15 @@ func (p *Publisher) Root() *signing.Root {
 	return root
 }
 
-// Allows reports whether the entries of this writer may name a torrent: its name is among
-// the writer's paths, or all that is below it.
-func (p *Publisher) Allows(name string) bool {
+// AllowsTorrent reports whether the entries of this writer may name a torrent; see
+// [signing.Writer.AllowsTorrent].
+func (p *Publisher) AllowsTorrent(name string) bool {
 	_, targets := p.docs.newest()
 	if p.writer == signing.MainWriter || targets == nil {
 		return p.writer == signing.MainWriter
 	}
 	w, err := targets.Writer(p.writer)
-	return err == nil && (w.Allows(name) || w.Allows(name+"/x"))
+	return err == nil && w.AllowsTorrent(name)
 }
 
 // Publish appends an entry, signs, and pushes the news. What the entry says about documents

@@ -1,0 +1,33 @@
+package channel
+
+import "testing"
+
+// TestHolding: the newer documents win, whatever the sizes; then size, then time; and what is
+// not said is not compared.
+func TestHolding(t *testing.T) {
+	for _, c := range []struct {
+		name         string
+		a, b         Holding
+		newer        bool // a than b
+		covers, back bool // a covers b, b covers a
+	}{
+		{"more entries", Holding{Size: 3, Root: 1}, Holding{Size: 2, Root: 1}, true, true, false},
+		{"a heartbeat", Holding{Size: 3, Root: 1, Time: 100 + newerBy}, Holding{Size: 3, Root: 1, Time: 100}, true, true, false},
+		{"hardly newer", Holding{Size: 3, Root: 1, Time: 101}, Holding{Size: 3, Root: 1, Time: 100}, false, true, false},
+		{"the same", Holding{Size: 3, Root: 2, Targets: 4}, Holding{Size: 3, Root: 2, Targets: 4}, false, true, true},
+		{"a base took entries back", Holding{Size: 3, Root: 2, Time: 5}, Holding{Size: 900, Root: 1, Time: 500}, true, true, false},
+		{"a base of targets", Holding{Size: 3, Root: 2, Targets: 2}, Holding{Size: 900, Root: 2, Targets: 1}, true, true, false},
+		{"a root beats targets", Holding{Size: 3, Root: 3}, Holding{Size: 3, Root: 2, Targets: 9}, true, true, false},
+		{"not said", Holding{Size: 3}, Holding{Size: 2, Root: 7}, true, true, false},
+	} {
+		if got := c.a.newer(c.b); got != c.newer {
+			t.Errorf("%s: newer: %v", c.name, got)
+		}
+		if c.b.newer(c.a) {
+			t.Errorf("%s: the other is newer", c.name)
+		}
+		if a, b := c.a.covers(c.b), c.b.covers(c.a); a != c.covers || b != c.back {
+			t.Errorf("%s: covers %v, and the other %v", c.name, a, b)
+		}
+	}
+}
