@@ -172,8 +172,18 @@ func (r *running) postItems(ctx context.Context, id signing.ID, fresh bool, req 
 		req.Size = min(cmp.Or(req.Size, maxSealedPost), maxSealedPost)
 	}
 	changes, after := feed.Plan(items, s, feed.PlanOptions{PostOptions: feed.PostOptions{Time: r.app.Env.Now(), Size: req.Size}, Newest: req.Newest})
-	for _, c := range changes {
-		posted, err := r.post(ctx, id, fresh, req.Peering, c.Post)
+	entries := make([][]byte, len(changes))
+	for i := range changes {
+		if entries[i], err = r.entry(&changes[i].Post); err != nil {
+			return s, err
+		}
+	}
+	first, err := p.PublishAll(entries) // under one head: a document has many items at first
+	if err != nil {
+		return s, err
+	}
+	for i, c := range changes {
+		posted, err := r.posted(p, req.Peering, first+int64(i), c.Post, len(entries[i]))
 		if err != nil {
 			return s, err
 		}
@@ -191,8 +201,8 @@ func (r *running) writeFeed(id signing.ID, s feed.State) error {
 	return durable.WriteFile(durable.OS{}, path, feed.EncodeState(s))
 }
 
-// remember adds to a state the ids of the posts in the log: the state may be older, if
-// a crash came between the two, or be lost.
+// remember adds to a state the posts in the log: the state may be older, if a crash came
+// between the two, or be lost.
 func remember(s feed.State, log *publish.Log, in *sealer) (feed.State, error) {
 	var posts []manifest.Post
 	for i := range log.Size() {
@@ -205,7 +215,7 @@ func remember(s feed.State, log *publish.Log, in *sealer) (feed.State, error) {
 			continue // of a later version
 		}
 		if p, ok := entry.(manifest.Post); ok && p.ID != "" {
-			posts = append(posts, manifest.Post{ID: p.ID})
+			posts = append(posts, p)
 		}
 	}
 	return s.Remember(posts...), nil

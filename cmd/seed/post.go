@@ -15,6 +15,7 @@ import (
 	"handful/signing"
 	"handful/swarm/console"
 	"handful/swarm/feed"
+	"handful/swarm/publish"
 )
 
 // postRequest is what is to be said.
@@ -190,11 +191,7 @@ func (r *running) post(ctx context.Context, id signing.ID, fresh bool, with cons
 	if err != nil {
 		return out, err
 	}
-	post.Head.Time = r.app.Env.Now().UnixMilli()
-	b, err := manifest.EncodeEntry(post)
-	if errors.Is(err, manifest.ErrTooLarge) {
-		return out, &console.Fault{Code: console.Usage, Message: "post", Hint: "shorten it, or publish it as a file", Err: err}
-	}
+	b, err := r.entry(&post)
 	if err != nil {
 		return out, err
 	}
@@ -202,7 +199,22 @@ func (r *running) post(ctx context.Context, id signing.ID, fresh bool, with cons
 	if err != nil {
 		return out, err
 	}
-	link := signing.Link{ID: id, Writer: p.Writer(), Index: index, WebSeeds: with.WebSeeds}
+	return r.posted(p, with, index, post, len(b))
+}
+
+// entry returns a post as an entry that is written now.
+func (r *running) entry(post *manifest.Post) ([]byte, error) {
+	post.Head.Time = r.app.Env.Now().UnixMilli()
+	b, err := manifest.EncodeEntry(*post)
+	if errors.Is(err, manifest.ErrTooLarge) {
+		return nil, &console.Fault{Code: console.Usage, Message: "post", Hint: "shorten it, or publish it as a file", Err: err}
+	}
+	return b, err
+}
+
+// posted says what was posted, as an entry of so many bytes.
+func (r *running) posted(p *publish.Publisher, with console.Peering, index int64, post manifest.Post, bytes int) (out console.Posted, err error) {
+	link := signing.Link{ID: p.ID(), Writer: p.Writer(), Index: index, WebSeeds: with.WebSeeds}
 	addrs := r.node.Addrs()
 	for _, a := range addrs[:min(maxHints, len(addrs))] {
 		link.Peers = append(link.Peers, a.String())
@@ -211,7 +223,7 @@ func (r *running) post(ctx context.Context, id signing.ID, fresh bool, with cons
 		return out, err
 	}
 	return console.Posted{
-		Channel: id.String(), Writer: p.Writer(), Index: index, Link: link.String(),
-		Title: firstLine(post.Title, post.Body), ID: post.ID, Bytes: int64(len(b)),
+		Channel: p.ID().String(), Writer: p.Writer(), Index: index, Link: link.String(),
+		Title: firstLine(post.Title, post.Body), ID: post.ID, Bytes: int64(bytes),
 	}, nil
 }

@@ -30,6 +30,8 @@ type State struct {
 	Validators
 	Round int64           `json:"round,omitempty"` // imports so far
 	Items map[string]Seen `json:"items,omitempty"` // by id
+
+	said map[string]string // by id, what the newest post in the log says: a wording; not kept
 }
 
 // Seen is what is known of an imported item.
@@ -62,20 +64,37 @@ func ParseState(b []byte) (State, error) {
 	return s, nil
 }
 
-// Remember returns s with the ids of posts that are in the channel's log. Import
-// before that, and a crash between log and state would import twice. What their
-// content was is not known: they count as unchanged until the next change.
+// Remember returns s with the posts that are in the channel's log, in its order. Import
+// before that, and a crash between log and state would import twice. What the items of
+// posts that s does not know were is not known: they count as unchanged until the next
+// change. Of an item that has changed nothing is said that its newest post says already.
 func (s State) Remember(posts ...manifest.Post) State {
-	s.Items = maps.Clone(s.Items)
+	s.Items, s.said = maps.Clone(s.Items), maps.Clone(s.said)
 	if s.Items == nil {
 		s.Items = make(map[string]Seen)
 	}
+	if s.said == nil {
+		s.said = make(map[string]string)
+	}
 	for _, p := range posts {
-		if _, known := s.Items[p.ID]; p.ID != "" && !known {
+		if p.ID == "" {
+			continue
+		}
+		s.said[p.ID] = wording(p)
+		if _, known := s.Items[p.ID]; !known {
 			s.Items[p.ID] = Seen{Round: s.Round}
 		}
 	}
 	return s
+}
+
+// wording returns a hash of all that a post says but its dates.
+func wording(p manifest.Post) string {
+	texts := []string{p.Title, p.Body, p.Link, p.Author}
+	for _, a := range p.Attachments {
+		texts = append(texts, a.URL, a.Type, a.Name)
+	}
+	return hashID(append(texts, p.Tags...)...)
 }
 
 // Change is a post to append.
@@ -92,8 +111,8 @@ type PlanOptions struct {
 
 // Plan compares a document's items with what was imported before and returns the posts
 // to append, oldest first, and the state after that. Nothing is appended for an item
-// of which title, text, link, author, tags and attachments are what they were; dates
-// do not count. Items that are no longer in the document stay as they are. Append
+// of which title, text, link, author, tags and attachments are what they were, or whose
+// newest post says the same ([State.Remember]); dates do not count. Items that are no longer in the document stay as they are. Append
 // the posts first and keep the state then: see [State.Remember].
 func Plan(items []Item, before State, o PlanOptions) ([]Change, State) {
 	after := before
@@ -119,6 +138,9 @@ func Plan(items []Item, before State, o PlanOptions) ([]Change, State) {
 			continue
 		}
 		p := Post(it, o.PostOptions)
+		if said, ok := before.said[it.ID]; ok && said == wording(p) {
+			continue // by an import that was interrupted; or only markup has changed
+		}
 		if changed && p.Updated == 0 {
 			p.Updated = millis(sane(o.Time))
 		}

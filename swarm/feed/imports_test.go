@@ -145,6 +145,16 @@ func TestPlan(t *testing.T) {
 	if len(crashed.Items) != 1 {
 		t.Errorf("remembered %v", crashed.Items)
 	}
+	// The same for a change: the newest post says it. Back to an older wording is a change.
+	now := items("b B", "a A3")
+	changes, _ = Plan(now, s, o)
+	crashed = s.Remember(manifest.Post{ID: "a", Title: "A2"}, changes[0].Post)
+	if again, _ := Plan(now, crashed, o); said(changes) != "a A3*" || len(again) != 0 {
+		t.Errorf("a change after a crash: %q, again %q", said(changes), said(again))
+	}
+	if changes, _ = Plan(items("b B", "a A2"), crashed, o); said(changes) != "" { // s had A2: for it nothing has changed
+		t.Errorf("as the state has it: %q", said(changes))
+	}
 
 	for _, source := range []string{"http://x.example/", "http://y.example/"} {
 		changes, after := Plan(items("17 A", "urn:b B"), State{Source: source}, o)

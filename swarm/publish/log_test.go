@@ -194,8 +194,8 @@ func crashOnce(t *testing.T, n int, landed bool, loss crashfs.Loss) int {
 	return steps + 1
 }
 
-// session publishes four posts, in two heads, until something fails. It returns how
-// many entries were acknowledged.
+// session publishes four posts, in two heads, and five at once, until something fails. It
+// returns how many entries were acknowledged.
 func session(t *testing.T, fs *crashfs.FS, net *network, from int) (acknowledged int) {
 	c := config(t, fs)
 	c.New = from == 0
@@ -218,7 +218,72 @@ func session(t *testing.T, fs *crashfs.FS, net *network, from int) (acknowledged
 			net.take(l)
 		}
 	}
+	if _, err := l.AppendAll(posts(from+4, 5)); err != nil {
+		return acknowledged
+	}
+	acknowledged += 5
+	if _, err := l.Sign(testTime); err == nil || l.Head().Raw != nil {
+		net.take(l)
+	}
 	return acknowledged
+}
+
+func posts(first, n int) (all [][]byte) {
+	for i := range n {
+		all = append(all, post(fmt.Sprint("post ", first+i)))
+	}
+	return all
+}
+
+// TestAppendAll lets each step of a batch fail: in this process all of it is there or
+// nothing, and tried again it is there once.
+func TestAppendAll(t *testing.T) {
+	for _, landed := range []bool{false, true} {
+		failed := 0
+		for n := 1; n < 60; n++ {
+			name := fmt.Sprintf("step %d, landed %v", n, landed)
+			fs := crashfs.New()
+			net := newNetwork(t, name)
+			l := open(t, "log", config(t, fs))
+			publish(t, l, "first")
+			fs.FailAt(n, landed)
+			first, err := l.AppendAll(posts(1, 9))
+			if fs.Crashed() {
+				failed++
+				fs.Restart(crashfs.Keep)
+			}
+			if err != nil {
+				if first, err = l.AppendAll(posts(1, 9)); err != nil {
+					t.Fatalf("%s: again: %v", name, err)
+				}
+			}
+			if _, err := l.Sign(testTime); err != nil {
+				fs.Restart(crashfs.Keep)
+				if _, err = l.Sign(testTime); err != nil {
+					t.Fatalf("%s: %v", name, err)
+				}
+			}
+			if first != 1 || l.Size() != 10 {
+				t.Fatalf("%s: the first is %d, of %d entries", name, first, l.Size())
+			}
+			for i := range int64(9) {
+				if e, err := l.Entry(1 + i); err != nil || !bytes.Equal(e, posts(1, 9)[i]) {
+					t.Fatalf("%s: entry %d is %q, %v", name, 1+i, e, err)
+				}
+			}
+			net.take(l)
+		}
+		if failed < 20 { // nine times two writes, and the syncs
+			t.Errorf("landed %v: only %d steps failed", landed, failed)
+		}
+	}
+	l := open(t, "log", config(t, crashfs.New()))
+	if _, err := l.AppendAll([][]byte{post("good"), []byte("no entry")}); !errors.Is(err, signing.ErrMalformed) || l.Size() != 0 {
+		t.Errorf("with one that is none: %v, %d entries", err, l.Size())
+	}
+	if publish(t, l, "then"); l.Size() != 1 {
+		t.Errorf("after that %d entries", l.Size())
+	}
 }
 
 // TestGoesOnAfterAnError lets one step fail and the log go on without being reopened:

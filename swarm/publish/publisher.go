@@ -218,6 +218,16 @@ func (p *Publisher) AllowsTorrent(name string) bool {
 // (^) is set. When it returns without error the head is on disk and followers can have it;
 // after an error the entry may be published nevertheless, and after [ErrCosign] it will be.
 func (p *Publisher) Publish(entry []byte) (index int64, err error) {
+	return p.PublishAll([][]byte{entry})
+}
+
+// PublishAll is Publish for several entries, in their order, under one head: the index is
+// that of the first. After an error all of them may be published nevertheless, or none is;
+// after a crash the first few may be.
+func (p *Publisher) PublishAll(entries [][]byte) (first int64, err error) {
+	if len(entries) == 0 {
+		return p.log.Size(), nil
+	}
 	if p.cfg.Guest != nil && p.Failed() == nil {
 		if err := p.await(context.Background()); err != nil { // after a base writers are granted again
 			return 0, err
@@ -233,21 +243,32 @@ func (p *Publisher) Publish(entry []byte) (index int64, err error) {
 			return 0, err
 		}
 	}
-	if entry, err = p.sealed(entry); err != nil {
-		return 0, err
+	stamped := make([][]byte, len(entries))
+	for i, entry := range entries {
+		if entry, err = p.sealed(entry); err != nil {
+			return 0, err
+		}
+		if stamped[i], err = p.stamp(entry); err != nil {
+			return 0, err
+		}
 	}
 	before := p.log.Head().Size
-	if index, err = p.append(entry); err != nil {
+	if first, err = p.log.AppendAll(stamped); err != nil {
 		return 0, err
 	}
-	return index, p.sign(before)
+	return first, p.sign(before)
+}
+
+// stamp lets an entry point to the newest documents.
+func (p *Publisher) stamp(entry []byte) ([]byte, error) {
+	root, _ := p.docs.newest()
+	at, _, _ := p.log.Grant()
+	return signing.StampEntry(entry, root.Version(), at+1)
 }
 
 // append adds an entry that points to the newest documents.
 func (p *Publisher) append(entry []byte) (int64, error) {
-	root, _ := p.docs.newest()
-	at, _, _ := p.log.Grant()
-	entry, err := signing.StampEntry(entry, root.Version(), at+1)
+	entry, err := p.stamp(entry)
 	if err != nil {
 		return 0, err
 	}

@@ -20,6 +20,7 @@ type storage struct {
 	entries     durable.File
 	hashes      durable.File
 	ends        []int64 // offset behind each entry
+	batch       bool    // Append leaves the syncs to flush
 }
 
 func openStorage(fs durable.FS, entries, hashes string) (*storage, error) {
@@ -89,17 +90,45 @@ func (s *storage) Append(entry []byte, hashes []tlog.Hash) error {
 	if _, err := s.entries.WriteAt(frame, at); err != nil {
 		return err
 	}
-	if err := s.entries.Sync(); err != nil {
+	if err := s.sync(s.entries); err != nil {
 		return err
 	}
 	if err := s.writeHashes(s.Size(), hashes); err != nil {
 		return err
 	}
-	if err := s.hashes.Sync(); err != nil {
+	if err := s.sync(s.hashes); err != nil {
 		return err
 	}
 	s.ends = append(s.ends, at+int64(len(frame)))
 	return nil
+}
+
+func (s *storage) sync(f durable.File) error {
+	if s.batch {
+		return nil
+	}
+	return f.Sync()
+}
+
+// together runs appends that become durable at once, all or none: after an error what they
+// wrote counts as not there, and is to be cut off. A crash leaves a beginning of them, since
+// [storage.recover] believes no entry that its hashes do not fit, in whatever order the two
+// files reached the disk.
+func (s *storage) together(appends func() error) error {
+	before := len(s.ends)
+	s.batch = true
+	err := appends()
+	s.batch = false
+	if err == nil {
+		err = s.entries.Sync()
+	}
+	if err == nil {
+		err = s.hashes.Sync()
+	}
+	if err != nil {
+		s.ends = s.ends[:before]
+	}
+	return err
 }
 
 func (s *storage) writeHashes(index int64, hashes []tlog.Hash) error {
