@@ -128,7 +128,10 @@
 //	post   x title, b body; at least one. id name at its source, u link, au author,
 //	       re the entry that is answered (WRITER/INDEX, elsewhere
 //	       CHANNEL/WRITER/INDEX), pub and upd Unix milliseconds at its source, tag
-//	       list, at list of attachments: u address, m media type, n name, s size
+//	       list, at list of files elsewhere: u address, m media type, n name, s size;
+//	       with files attached, i i1 n s as in media and fl, a list of up to 64 of them:
+//	       n name, m media type, s size. They are all that is in the torrent, in no
+//	       directory below its own, and s is the sum of theirs, or of ciphertext its size
 //	media  i SHA-256 of the info dict, i1 its SHA-1 if the torrent has v1, n name,
 //	       s size in bytes, x title
 //	rel    v version, os platform, i i1 s as in media, min oldest version that may

@@ -35,6 +35,12 @@ func entries() []Entry {
 		Sealed{Head: head, Box: []byte("b"), Drops: true},
 		Sealed{Head: head, Box: []byte("b"), Drops: true, Index: 7},
 		Rekey{Head: head, Box: []byte("key")},
+		Post{Head: head, Title: "Slides", Attached: &Attached{
+			Named: Named{InfoSum: sum, InfoHashV1: v1, HasV1: true, Name: "slides.pdf", Size: 123_456}, Files: []AttachedFile{{Name: "slides.pdf", Type: "application/pdf", Size: 123_456}},
+		}},
+		Post{Head: full, Body: "two files, one of them empty", Attached: &Attached{
+			Named: Named{InfoSum: sum, Name: "files", Size: 7}, Files: []AttachedFile{{Name: "a", Size: 7}, {Name: "b"}},
+		}},
 	}
 }
 
@@ -57,6 +63,11 @@ func TestEntries(t *testing.T) {
 	if m = entries()[3].(Media); m.InfoHash() != [20]byte(m.InfoSum[:20]) {
 		t.Error("the wire has the v2 infohash cut short")
 	}
+}
+
+// attachedPost is a post with files of 5 bytes together.
+func attachedPost(sum, files string) string {
+	return "d2:fl" + files + sum + "1:n1:n1:si5e1:ti5e1:x2:hi1:y4:poste"
 }
 
 func TestParseEntry(t *testing.T) {
@@ -94,6 +105,19 @@ func TestParseEntry(t *testing.T) {
 		{"post with an attachment of no size, said", "d2:atld1:si0e1:u1:aee1:ti5e1:x2:hi1:y4:poste", "left out"},
 		{"post with an attachment of bytes", "d2:atld1:u1:\xffee1:ti5e1:x2:hi1:y4:poste", "UTF-8"},
 		{"post with a name for an attachment", "d2:atl1:ae1:ti5e1:x2:hi1:y4:poste", "dictionary"},
+		{"post with a torrent but no list of its files", "d" + sum + "1:n1:n1:si5e1:ti5e1:x2:hi1:y4:poste", `"fl"`},
+		{"post with files but no torrent", "d2:flld1:n1:a1:si5eee1:ti5e1:x2:hi1:y4:poste", `"n"`},
+		{"post with an empty list of files", attachedPost(sum, "le"), "0 files"},
+		{"post with files and unknown keys", attachedPost(sum, "ld1:n1:a1:si5e1:zi1eee"), ""},
+		{"post with a file that leads out", attachedPost(sum, "ld1:n2:..1:si5eee"), "unsafe"},
+		{"post with a file in a directory", attachedPost(sum, "ld1:n3:a/b1:si5eee"), "unsafe"},
+		{"post with a file without size", attachedPost(sum, "ld1:n1:aee"), `"s"`},
+		{"post with files of more", attachedPost(sum, "ld1:n1:a1:si6eee"), "add up"},
+		{"post with files of less, as of ciphertext", attachedPost(sum, "ld1:n1:a1:si4eee"), ""},
+		{"post with files of far more", attachedPost(sum, "ld1:n1:a1:si9007199254740991eed1:n1:b1:si9007199254740991eee"), "add up"},
+		{"post with one file twice", attachedPost(sum, "ld1:n1:a1:si5eed1:n1:a1:si0eee"), "same name"},
+		{"post with too many files", attachedPost(sum, "l"+strings.Repeat("d1:n1:a1:si0ee", MaxAttached+1)+"e"), "65 files"},
+		{"post with an empty type", attachedPost(sum, "ld1:m0:1:n1:a1:si5eee"), "left out"},
 		{"post from before 1970", "d3:pubi-5e1:ti5e1:x2:hi1:y4:poste", "-5"},
 		{"post changed in 1970, said", "d1:ti5e3:updi0e1:x2:hi1:y4:poste", "left out"},
 		{"title is a number", "d1:ti5e1:xi5e1:y4:poste", "string"},
@@ -135,5 +159,21 @@ func TestParseEntry(t *testing.T) {
 	e, _ := ParseEntry([]byte("d1:ti5e1:y5:grante"))
 	if e.Kind() != "grant" || e.Header().Time != 5 {
 		t.Errorf("%+v", e)
+	}
+}
+
+func TestNamedBy(t *testing.T) {
+	names := map[string]int{}
+	for _, e := range entries() {
+		n, ok := NamedBy(e)
+		if ok != (n.InfoSum == [32]byte{1, 2, 3}) {
+			t.Errorf("%s: %+v, %v", e.Kind(), n, ok)
+		}
+		if ok {
+			names[e.Kind()]++
+		}
+	}
+	if names[KindMedia] != 2 || names[KindRelease] != 2 || names[KindPost] != 2 || names[KindSealed] != 2 {
+		t.Errorf("%v", names)
 	}
 }

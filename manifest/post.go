@@ -28,9 +28,10 @@ type Post struct {
 	// Tags and Attachments are left out when they are empty.
 	Tags        []string     // tag: none is empty
 	Attachments []Attachment // at
+	Attached    *Attached    // i, i1, n, s, fl; nil: nothing is attached
 }
 
-// Attachment is a file that a post points to. Nothing proves what is there.
+// Attachment is a file elsewhere that a post points to. Nothing proves what is there.
 type Attachment struct {
 	URL  string // u
 	Type string // m: media type, "" if it is not known
@@ -76,6 +77,9 @@ func (p Post) Bytes() []byte {
 		}
 		m["at"] = append(b, 'e')
 	}
+	if p.Attached != nil {
+		p.Attached.set(m)
+	}
 	return m.encode()
 }
 
@@ -100,7 +104,7 @@ func (d *entryDict) post(h Header) Post {
 		Title: d.text("x", false), Body: d.text("b", false),
 		ID: d.text("id", false), Link: d.text("u", false), Author: d.text("au", false), ReplyTo: d.text("re", false),
 		Published: d.integer("pub", false, maxMillis, 0), Updated: d.integer("upd", false, maxMillis, 0),
-		Tags: d.tags(), Attachments: d.attachments(),
+		Tags: d.tags(), Attachments: d.attachments(), Attached: d.attached(),
 	}
 	if p.Title == "" && p.Body == "" {
 		d.fail("x", "a post without title and body")
@@ -136,10 +140,8 @@ func (d *entryDict) attachments() (all []Attachment) {
 		return nil
 	}
 	r.List(func() {
-		// A dictionary of its own: its values are checked as those of the entry are.
-		in := &entryDict{members: make(members), seen: make(map[string]bool)}
-		r.Dict(func(key string) { in.members[key] = bytes.Clone(r.Skip()) })
-		if r.Err() != nil {
+		in := inner(r)
+		if in == nil {
 			return
 		}
 		a := Attachment{URL: in.text("u", true), Type: in.text("m", false), Name: in.text("n", false), Size: in.integer("s", false, maxMillis, 0)}
@@ -152,4 +154,15 @@ func (d *entryDict) attachments() (all []Attachment) {
 	})
 	d.end("at", r)
 	return all
+}
+
+// inner reads a dictionary in a list, whose values are then checked as those of the entry
+// are; nil when it is none.
+func inner(r *bencode.Reader) *entryDict {
+	in := &entryDict{members: make(members), seen: make(map[string]bool)}
+	r.Dict(func(key string) { in.members[key] = bytes.Clone(r.Skip()) })
+	if r.Err() != nil {
+		return nil
+	}
+	return in
 }

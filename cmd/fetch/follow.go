@@ -55,6 +55,7 @@ type followRequest struct {
 	Tags    []string  // only entries with one of them; none: all
 	Hook    *feed.Hook
 	Reader  string // whose cursor the hook has
+	Dir     string // absolute: where the files of entries are put; "": nowhere
 	Once    bool   // end when all that is known was shown
 	Timeout time.Duration
 	Width   int
@@ -95,7 +96,7 @@ func followCommand(a *console.App) *cobra.Command {
 	var r followRequest
 	var stay console.Stay
 	var keep keeping
-	var hook string
+	var hook, output string
 	timeout := feed.DefaultHookTimeout
 	cmd := &cobra.Command{
 		Use:   "follow [LINK...]",
@@ -110,15 +111,20 @@ under feeds/<channel>/archive. --keep-count, --keep-age and --keep-bytes bound i
 --pin names tags whose entries are always kept. What --last or --since ask for and is
 not there is had from peers and not kept.
 
+--output DIR fetches what entries bring along, the files attached to posts and what is
+published, into DIR/NAME/WRITER-INDEX, verified, and passes it on while the command
+runs. Nothing is replaced there; what is withdrawn is not fetched. It goes on where it
+was, also after a crash.
+
 --exec runs a program for each entry, with the entry as JSON on its standard input and
 without a shell. It has its own place in each channel, so that it gets each entry once
 it has ended with 0 and again until then, also over a restart; after a crash it may get
 one twice. HANDFUL_CHANNEL, HANDFUL_WRITER and HANDFUL_INDEX tell. The next entry waits
 for the one before.
 
-Exit status: 0 (--once), 1, 2, 10 (--once: nobody answered before --timeout), 11, 12, 14, 15 (--once: the
-program failed), 130 and 143.`,
-		Example: "  fetch follow handful:agaagous… --last 10\n  fetch follow --once --json | jq .title\n  fetch follow handful:agaagous… --tag alarm --exec ./ring.sh",
+Exit status: 0 (--once), 1, 2, 3 (--once: files that nobody sent, or that cannot be put there), 10 (--once:
+nobody answered before --timeout), 11, 12, 14, 15 (--once: the program failed), 130 and 143.`,
+		Example: "  fetch follow handful:agaagous… --last 10\n  fetch follow handful:agaagous… -o ./room\n  fetch follow --once --json | jq .title\n  fetch follow handful:agaagous… --tag alarm --exec ./ring.sh",
 		Args:    cobra.ArbitraryArgs,
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return nil, cobra.ShellCompDirectiveNoFileComp
@@ -129,6 +135,7 @@ program failed), 130 and 143.`,
 	f.Var(console.Range(&r.Last, 0, 10_000), "last", "show the newest so many of each channel, even if they were shown before; 0 = none but what is new")
 	f.Var(console.SinceFlag(&r.Since, a.Env.Now), "since", "show what was said since then, even if it was shown before: 24h, 7d, 2026-01-02")
 	f.StringSliceVar(&r.Tags, "tag", nil, "only entries with this tag; several are separated by commas, or given one by one")
+	f.StringVarP(&output, "output", "o", "", "directory to put the files of entries into, each entry's in one of its own")
 	f.StringVar(&hook, "exec", "", "program to run for each entry, which it gets as JSON on standard input; no shell")
 	f.Var(console.SpanFlag(&timeout), "exec-timeout", "kill the program after so long")
 	f.BoolVar(&r.Once, "once", false, "end when all that was said until now is shown")
@@ -143,6 +150,9 @@ program failed), 130 and 143.`,
 			r.Last = -1
 		}
 		r.Timeout, r.Width = stay.Timeout, a.Env.Width()
+		if r.Dir = ""; output != "" {
+			r.Dir = a.Env.Path(output)
+		}
 		if err := r.complete(a, args, hook, timeout); err != nil {
 			return err
 		}

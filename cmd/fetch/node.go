@@ -78,6 +78,7 @@ type fetchRequest struct {
 	Force   bool          // other content under that name is replaced
 	Blind   bool          // of a private channel the ciphertext is kept as it is
 	DryRun  bool          // learn what it is and how large, write nothing: fetched.Plan
+	Told    bool          // by follow: neither the text of a post nor how its channel stands is reported
 	Timeout time.Duration // without progress; 0: for ever
 	console.Peering
 }

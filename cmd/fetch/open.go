@@ -153,10 +153,11 @@ func (r *running) Fetch(ctx context.Context, req fetchRequest, report func(conso
 	if err != nil {
 		r.app.Out().Print(console.Warning{Message: err.Error()})
 	}
-	spec, m, entry, err := r.spec(ctx, req, peers)
-	if err != nil || entry != nil {
-		return fetched{Entry: entry}, err
+	what, err := r.spec(ctx, req, peers)
+	if err != nil || what.entry != nil {
+		return fetched{Entry: what.entry}, err
 	}
+	spec, m := what.spec, what.meta
 	r.recall(&spec)
 	spec.Peers = append(spec.Peers, peers...)
 	spec.Trackers = append(spec.Trackers, req.Trackers...)
@@ -174,6 +175,11 @@ func (r *running) Fetch(ctx context.Context, req fetchRequest, report func(conso
 		}
 		if m.Sealed && !req.Blind {
 			return r.openSealed(ctx, t, req, o)
+		}
+		if what.attached != nil && !m.Sealed {
+			if err := what.attached.Check(t); err != nil {
+				return nil, &console.Fault{Code: console.Unverified, Hint: "tell its writer", Err: err}
+			}
 		}
 		return r.store.Download(ctx, t, req.Dest, o)
 	}
@@ -235,8 +241,17 @@ func (r *running) hints(req fetchRequest) []string {
 	return words
 }
 
-// spec finds out which torrent a link means. entry is set when it is none.
-func (r *running) spec(ctx context.Context, req fetchRequest, peers []netip.AddrPort) (spec swarm.Spec, m meta, entry *console.Entry, err error) {
+// resolved is what a link names.
+type resolved struct {
+	spec     swarm.Spec
+	meta     meta
+	entry    *console.Entry     // set when it has no content
+	attached *manifest.Attached // of a post: what its content must be
+}
+
+// spec finds out which torrent a link means.
+func (r *running) spec(ctx context.Context, req fetchRequest, peers []netip.AddrPort) (resolved, error) {
+	var spec swarm.Spec
 	switch {
 	case req.Channel != nil:
 		return r.resolve(ctx, req, peers)
@@ -251,25 +266,25 @@ func (r *running) spec(ctx context.Context, req fetchRequest, peers []netip.Addr
 		spec = swarm.Spec{Torrent: req.Torrent, Name: req.Torrent.Name, WebSeeds: slices.Concat(req.Torrent.WebSeeds, req.WebSeeds)}
 	}
 	r.app.Out().Print(console.Note{Message: "unsigned: nobody vouches for this torrent, it is checked against its own hashes only"})
-	return spec, m, nil, nil
+	return resolved{spec: spec}, nil
 }
 
-// resolve asks a channel what its entry is.
-func (r *running) resolve(ctx context.Context, req fetchRequest, peers []netip.AddrPort) (spec swarm.Spec, m meta, entry *console.Entry, err error) {
+// resolve asks a channel what its entry is. The text of a post with files is reported.
+func (r *running) resolve(ctx context.Context, req fetchRequest, peers []netip.AddrPort) (out resolved, err error) {
 	l := req.Channel
 	if req.Blind {
 		if err := r.private(l.ID); err != nil {
-			return spec, m, nil, err
+			return out, err
 		}
 	}
 	link := withWeb(*l, req.Peering)
 	f, err := r.follower(link, peers, slices.Concat(l.Trackers, req.Trackers))
 	if err != nil {
-		return spec, m, nil, err
+		return out, err
 	}
 	found, err := r.find(ctx, f, req)
 	if err != nil {
-		return spec, m, nil, err
+		return out, err
 	}
 	if found.Sealed != nil {
 		k, err := r.keysOf(l.ID)
@@ -277,22 +292,31 @@ func (r *running) resolve(ctx context.Context, req fetchRequest, peers []netip.A
 			err = r.locked(found, req, k)
 		}
 		if err != nil {
-			return spec, m, nil, err
+			return out, err
 		}
 	}
-	if found.State != signing.StateFresh {
+	if found.State != signing.StateFresh && !req.Told {
 		r.app.Out().Print(console.Warning{Message: fmt.Sprintf("channel %s is %s: its newest news was signed %s", l.ID, found.State, found.Signed.Format(time.RFC3339))})
 	}
 	spec, ok := found.Spec()
 	if !ok {
-		return spec, m, entryOf(l.ID, found), nil
+		out.entry = entryOf(l.ID, found)
+		return out, nil
+	}
+	if p, isPost := found.Entry.(manifest.Post); isPost {
+		out.attached = p.Attached
+		if !req.Told && !req.DryRun {
+			r.app.Out().Print(*entryOf(l.ID, found))
+		}
 	}
 	spec.Trackers = l.Trackers
 	spec.Peers = f.Addrs()
 	addMirrors(&spec, link)
 	link.Writer, link.Index = found.Writer, found.Index
 	link.ReadKey = "" // it is kept elsewhere
-	return spec, meta{Channel: l.ID.String(), Writer: found.Writer, Index: found.Index, After: found.After, Link: link.String(), Sealed: found.Sealed != nil}, nil, nil
+	out.spec = spec
+	out.meta = meta{Channel: l.ID.String(), Writer: found.Writer, Index: found.Index, After: found.After, Link: link.String(), Sealed: found.Sealed != nil}
+	return out, nil
 }
 
 // find waits for the entry that a link names.
@@ -382,6 +406,9 @@ func entryOf(id signing.ID, f follow.Found) *console.Entry {
 	return e
 }
 
+// errHeld: the node has the torrent for another directory.
+var errHeld = errors.New("already being fetched or seeded")
+
 // start puts the torrent into the node, or joins the one that is there.
 func (r *running) start(spec swarm.Spec, req fetchRequest, m meta) (*fetching, error) {
 	if spec.Torrent != nil {
@@ -392,7 +419,7 @@ func (r *running) start(spec swarm.Spec, req fetchRequest, m meta) (*fetching, e
 	defer r.mu.Unlock()
 	if f := r.items[hash]; f != nil {
 		if !samePath(f.dest, req.Dest) {
-			return nil, &console.Fault{Code: console.Failed, Err: fmt.Errorf("%s is already being fetched or seeded in %s", hash, f.dest),
+			return nil, &console.Fault{Code: console.Failed, Err: fmt.Errorf("%s is %w in %s", hash, errHeld, f.dest),
 				Hint: "copy it from there, or use another --state-dir"}
 		}
 		f.item.AddPeers(spec.Peers...)

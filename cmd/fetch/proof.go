@@ -132,16 +132,11 @@ func readProof(a *console.App, path string) (manifest.Entry, error) {
 
 // provenBy checks that a torrent is what a proven entry names.
 func provenBy(t *manifest.Torrent, entry manifest.Entry) error {
-	same := false
-	switch e := entry.(type) {
-	case manifest.Media:
-		same = t.Match(e.InfoSum, e.InfoHashV1, e.HasV1)
-	case manifest.Release:
-		same = t.Match(e.InfoSum, e.InfoHashV1, e.HasV1)
-	default:
+	n, ok := manifest.NamedBy(entry)
+	if !ok {
 		return console.Usagef("verify it without a path", "what the proof is about has no content")
 	}
-	if !same {
+	if !t.Match(n.InfoSum, n.InfoHashV1, n.HasV1) {
 		return &console.Fault{Code: console.Unverified, Message: t.Name + " is not what the proven entry names", Hint: "name the right path, or the right proof"}
 	}
 	return nil

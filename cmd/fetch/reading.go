@@ -44,10 +44,11 @@ func (r *running) Follow(ctx context.Context, req followRequest, report func(con
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var wg sync.WaitGroup
+	var files moving
 	errs := make([]error, len(channels))
 	for i, c := range channels {
 		wg.Go(func() {
-			if errs[i] = r.readChannel(ctx, c, req, report); errs[i] != nil && !req.Once {
+			if errs[i] = r.readChannel(ctx, c, req, &files, report); errs[i] != nil && !req.Once {
 				cancel(errs[i]) // one that cannot be kept any more ends all: it must not go unseen
 			}
 		})
@@ -79,8 +80,9 @@ func (r *running) linksOf(req followRequest) ([]signing.Link, error) {
 	return links, nil
 }
 
-// readChannel runs the readers of a channel: one that prints, and the hook.
-func (r *running) readChannel(ctx context.Context, c *followed, req followRequest, report func(console.Line)) error {
+// readChannel runs the readers of a channel: one that prints, the hook, and one that fetches
+// files.
+func (r *running) readChannel(ctx context.Context, c *followed, req followRequest, files *moving, report func(console.Line)) error {
 	var caught error
 	settled := make(chan struct{})
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -90,15 +92,17 @@ func (r *running) readChannel(ctx context.Context, c *followed, req followReques
 		defer close(settled)
 		caught = r.catchUp(ctx, c, req)
 	})
-	var printed, hooked error
-	run := func(out *error, rd *reader) {
+	var printed, hooked, gathered error
+	run := func(out *error, rd interface {
+		run(ctx context.Context, settled <-chan struct{}) error
+	}) {
 		wg.Go(func() {
-			if *out = rd.run(ctx, settled); *out != nil {
+			if *out = rd.run(ctx, settled); *out != nil && console.Code(*out) != console.Partly {
 				cancel(*out)
 			}
 		})
 	}
-	print := &reader{r: r, c: c, req: req, name: shownReader, again: req.Last >= 0 || !req.Since.IsZero()}
+	print := &reader{r: r, c: c, req: req, name: shownReader, past: true, again: req.Last >= 0 || !req.Since.IsZero()}
 	print.handle = func(_ context.Context, e feed.Entry) error {
 		report(console.Told{Entry: e, Name: c.info.Name, Width: req.Width})
 		return nil
@@ -109,8 +113,11 @@ func (r *running) readChannel(ctx context.Context, c *followed, req followReques
 		hook.handle = func(ctx context.Context, e feed.Entry) error { return r.runHook(ctx, req, e) }
 		run(&hooked, hook)
 	}
+	if req.Dir != "" {
+		run(&gathered, r.gatherer(c, req, files, report))
+	}
 	wg.Wait()
-	return cmp.Or(hooked, printed, caught)
+	return cmp.Or(hooked, printed, caught, gathered)
 }
 
 // catchUp waits until all that is known was taken.
@@ -159,6 +166,7 @@ type reader struct {
 	c      *followed
 	req    followRequest
 	name   string // of its cursor
+	past   bool   // at first it gets what was said before, not only what is said from now on
 	again  bool   // what --last and --since name is handed on again
 	handle func(context.Context, feed.Entry) error
 }
@@ -254,8 +262,8 @@ func (rd *reader) begin(ctx context.Context, settled <-chan struct{}) (feed.Curs
 		return at, nil
 	}
 	last, since := rd.req.Last, rd.req.Since
-	if last < 0 && since.IsZero() && rd.name == shownReader {
-		last = follow.FirstEntries // a hook gets what is said from now on
+	if last < 0 && since.IsZero() && rd.past {
+		last = follow.FirstEntries
 	}
 	from, err := inbox.Before(last, since)
 	if err != nil {
@@ -269,7 +277,7 @@ func (rd *reader) begin(ctx context.Context, settled <-chan struct{}) (feed.Curs
 	if err := inbox.SetCursor(rd.name, from); err != nil {
 		return nil, err
 	}
-	if rd.name != shownReader {
+	if !rd.past {
 		return from, nil
 	}
 	return from, rd.older(ctx, last, since)

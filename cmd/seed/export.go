@@ -275,13 +275,11 @@ func (x *export) items(first, size int64) (items []exported, err error) {
 		if err != nil {
 			continue // of a later version
 		}
-		switch e := entry.(type) {
-		case manifest.Delete:
-			gone[e.Index] = true
-		case manifest.Media:
-			named[i] = e.InfoSum
-		case manifest.Release:
-			named[i] = e.InfoSum
+		if del, ok := entry.(manifest.Delete); ok {
+			gone[del.Index] = true
+		}
+		if n, ok := manifest.NamedBy(entry); ok && entry.Kind() != manifest.KindSealed {
+			named[i] = n.InfoSum
 		}
 	}
 	records, err := x.o.store.Load()

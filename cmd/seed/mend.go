@@ -68,7 +68,7 @@ func (r *running) mend(log *publish.Log, it *servedItem) error {
 		return err
 	}
 	if it.meta.Index < 0 { // about to be signed
-		index, when, err := findEntry(log, r.sealer(id), t, it.meta.Title)
+		index, when, err := findEntry(log, r.sealer(id), t, anyEntry)
 		if err != nil {
 			return err
 		}
@@ -84,7 +84,14 @@ func (r *running) mend(log *publish.Log, it *servedItem) error {
 	if err != nil || !withdrawn {
 		return err
 	}
-	return r.forget(it)
+	index, when, err := findEntry(log, r.sealer(id), t, anyEntry)
+	if err != nil {
+		return err
+	}
+	if index < 0 {
+		return r.forget(it)
+	}
+	return r.place(it, index, when) // another entry names it
 }
 
 // publishes reports whether an entry is the one that publishes a torrent: a base may have
@@ -101,11 +108,10 @@ func publishes(log *publish.Log, index int64, t *manifest.Torrent) (bool, error)
 	if err != nil {
 		return true, nil // of a later version
 	}
-	switch e := entry.(type) {
-	case manifest.Media:
-		return e.InfoSum == t.InfoSum(), nil
-	case manifest.Post, manifest.Delete:
-		return false, nil
+	n, names := manifest.NamedBy(entry)
+	switch entry.(type) {
+	case manifest.Media, manifest.Post, manifest.Delete:
+		return names && n.InfoSum == t.InfoSum(), nil
 	}
 	return true, nil
 }
@@ -116,7 +122,7 @@ func (r *running) moved(log *publish.Log, in *sealer, it *servedItem, err error)
 		return err
 	}
 	t := it.content.Torrent()
-	index, when, err := findEntry(log, in, t, it.meta.Title)
+	index, when, err := findEntry(log, in, t, anyEntry)
 	if err != nil {
 		return err
 	}

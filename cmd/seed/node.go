@@ -40,8 +40,8 @@ type node interface {
 	// Publish hashes, signs and announces. It returns as soon as a peer could
 	// fetch. What was published before in the same way is not published twice.
 	Publish(ctx context.Context, r publishRequest, report func(console.Progress)) (console.Published, error)
-	// Post signs a text and pushes it to followers.
-	Post(ctx context.Context, r postRequest) (console.Posted, error)
+	// Post seeds what is attached to a text, signs it and pushes it to followers.
+	Post(ctx context.Context, r postRequest, report func(console.Progress)) (console.Posted, error)
 	// Rekey sends a read key to the readers of a private channel.
 	Rekey(ctx context.Context, r rekeyRequest) (console.Rekeyed, error)
 	// Import fetches a feed and posts what is new in it. It returns when the source

@@ -25,23 +25,27 @@ type postRequest struct {
 	Title   string
 	ReplyTo string // a link, WRITER/INDEX or INDEX
 	Tags    []string
-	Private bool // the channel is, or is made so
+	Attach  []string // absolute paths of files
+	Private bool     // the channel is, or is made so
 	console.Peering
 }
 
 func postCommand(a *console.App, serve *cobra.Command) *cobra.Command {
 	var r postRequest
+	var attach []string
 	var leave bool
 	cmd := &cobra.Command{
 		Use:   "post TEXT|-",
 		Short: "Post a text in a channel",
 		Long: `Post signs a text as the channel's newest entry and prints its link. "-" reads the
 text from standard input. It may have almost 48 KiB; longer ones are published as
-files. If a node already runs for this state directory, it posts and this command
-ends; else this one stays until it is stopped, so that others can have the text.
+files. Files that are attached are part of the post and seeded where they are, like
+what is published. If a node already runs for this state directory, it posts and this
+command ends; else this one stays until it is stopped, so that others can have the text.
 
-Exit status: 0, 1, 2 (no text, or too long), 11, 14, 130 and 143.`,
-		Example: "  seed post 'Tea at four'\n  date | seed post --title 'The time' -",
+Exit status: 0, 1 (an attached file changed while it was hashed), 2 (no text, or too long;
+what cannot be attached), 10 (no such file), 11, 14, 130 and 143.`,
+		Example: "  seed post 'Tea at four'\n  date | seed post --title 'The time' -\n  seed post 'The slides of today' --attach slides.pdf --attach notes.txt",
 		Args:    a.Args(1, 1, "a text, in quotes, or - for standard input"),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return nil, cobra.ShellCompDirectiveNoFileComp
@@ -53,6 +57,7 @@ Exit status: 0, 1, 2 (no text, or too long), 11, 14, 130 and 143.`,
 	f.StringVar(&r.Title, "title", "", "what to call it")
 	f.StringVar(&r.ReplyTo, "reply-to", "", "the entry that it answers: its link, WRITER/INDEX or INDEX")
 	f.StringSliceVar(&r.Tags, "tag", nil, "a tag; several are separated by commas, or given one by one")
+	f.StringArrayVar(&attach, "attach", nil, "a file that is part of the post; give it again for each, up to 64")
 	f.BoolVar(&leave, "no-wait", false, "leave the sending to a running seed serve, or to the next one")
 	r.AddFlags(f)
 	a.AddNode(true, cmd)
@@ -64,18 +69,36 @@ Exit status: 0, 1, 2 (no text, or too long), 11, 14, 130 and 143.`,
 			return err
 		}
 		r.Text = args[0]
+		var err error
+		if r.Attach, err = attachable(a, attach); err != nil {
+			return err
+		}
 		if a.Common.DryRun {
-			if err := r.read(a.Env.Stdin); err != nil {
-				return err
-			}
-			a.Out().Print(console.Plan{Action: "post", Name: firstLine(r.Title, r.Text), Bytes: int64(len(r.Text))})
-			return nil
+			return r.plan(cmd.Context(), a)
 		}
 		return console.WithNode(cmd.Context(), a, tree, opener(a), func(ctx context.Context, n node) error {
 			return r.run(ctx, a, serve, n, leave)
 		})
 	}
 	return cmd
+}
+
+// plan says what would be posted. It reads and hashes what is attached.
+func (r *postRequest) plan(ctx context.Context, a *console.App) error {
+	if err := r.read(a.Env.Stdin); err != nil {
+		return err
+	}
+	plan := console.Plan{Action: "post", Name: firstLine(r.Title, r.Text), Bytes: int64(len(r.Text))}
+	if len(r.Attach) > 0 {
+		t, _, err := hashAttached(ctx, r.content(), func(p console.Progress) { a.Out().Print(p) })
+		if err != nil {
+			return err
+		}
+		plan.Bytes += t.Length()
+		plan.Files = countFiles(t)
+	}
+	a.Out().Print(plan)
+	return nil
 }
 
 // run posts with a node, and stays with it if it is this command's own.
@@ -86,7 +109,7 @@ func (r *postRequest) run(ctx context.Context, a *console.App, serve *cobra.Comm
 	if a.Env.Held == nil {
 		a.Out().Print(n.Listening())
 	}
-	posted, err := n.Post(ctx, *r)
+	posted, err := n.Post(ctx, *r, func(p console.Progress) { a.Out().Print(p) })
 	if err != nil {
 		return err
 	}
@@ -166,13 +189,20 @@ func replyTo(channel signing.ID, word string) (string, error) {
 	return writer + "/" + number, nil
 }
 
-// Post signs a text.
-func (r *running) Post(ctx context.Context, req postRequest) (out console.Posted, err error) {
+// Post signs a text. What is attached is hashed before anything else is done.
+func (r *running) Post(ctx context.Context, req postRequest, report func(console.Progress)) (out console.Posted, err error) {
 	r.publishing.Lock()
 	defer r.publishing.Unlock()
 	private, err := r.isPrivate(req.Channel, req.Private)
 	if err != nil {
 		return out, err
+	}
+	var t *manifest.Torrent
+	var src []manifest.Source
+	if len(req.Attach) > 0 && !private {
+		if t, src, err = hashAttached(ctx, req.content(), report); err != nil {
+			return out, err
+		}
 	}
 	id, fresh, err := r.channel(req.Channel, private)
 	if err != nil {
@@ -182,14 +212,12 @@ func (r *running) Post(ctx context.Context, req postRequest) (out console.Posted
 	if post.ReplyTo, err = replyTo(id, req.ReplyTo); err != nil {
 		return out, err
 	}
-	return r.post(ctx, id, fresh, req.Peering, post)
-}
-
-// post appends a post to the log of a channel.
-func (r *running) post(ctx context.Context, id signing.ID, fresh bool, with console.Peering, post manifest.Post) (out console.Posted, err error) {
-	p, err := r.publisher(ctx, id, with, fresh)
+	p, err := r.publisher(ctx, id, req.Peering, fresh)
 	if err != nil {
 		return out, err
+	}
+	if len(req.Attach) > 0 {
+		return r.postAttached(ctx, id, p, post, req.content(), t, src, report)
 	}
 	b, err := r.entry(&post)
 	if err != nil {
@@ -199,7 +227,7 @@ func (r *running) post(ctx context.Context, id signing.ID, fresh bool, with cons
 	if err != nil {
 		return out, err
 	}
-	return r.posted(p, with, index, post, len(b))
+	return r.posted(p, req.Peering, index, post, len(b))
 }
 
 // entry returns a post as an entry that is written now.

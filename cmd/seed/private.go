@@ -204,8 +204,7 @@ func (r *running) isPrivate(name string, want bool) (bool, error) {
 	return keys.Newest().Private(), nil
 }
 
-// publishSealed is Publish for a private channel. The tree is hashed twice: as it is, for
-// readers, and as the ciphertext that everybody sees, which is nowhere.
+// publishSealed is Publish for a private channel.
 func (r *running) publishSealed(ctx context.Context, req publishRequest, report func(console.Progress)) (out console.Published, err error) {
 	id, fresh, err := r.channel(req.Channel, true)
 	if err != nil {
@@ -215,34 +214,46 @@ func (r *running) publishSealed(ctx context.Context, req publishRequest, report 
 	if err != nil {
 		return out, err
 	}
+	s, err := r.sealContent(ctx, id, req, report)
+	if err != nil {
+		return out, err
+	}
+	m := meta{Channel: id.String(), Writer: p.Writer(), Index: -1, Title: req.Title, Path: req.Paths[0], Name: s.inner.Name}
+	if m, err = r.sign(p, s.t, m, s.it, s.c, asMedia(s.t, req.Title, s.inner.Name)); err != nil {
+		return out, err
+	}
+	out, err = r.published(s.t, m, req)
+	out.Files = countFiles(s.inner)
+	return out, err
+}
+
+// sealedContent is what is published in a private channel, in the node.
+type sealedContent struct {
+	inner, t *manifest.Torrent // of the plaintext and the ciphertext
+	it       *swarm.Item
+	c        *store.Content // nil: it was there
+}
+
+// sealContent hashes a tree twice: as it is, for readers, and as the ciphertext that
+// everybody sees, which is nowhere.
+func (r *running) sealContent(ctx context.Context, id signing.ID, req publishRequest, report func(console.Progress)) (s sealedContent, err error) {
 	k, err := r.sealer(id).key()
 	if err != nil {
-		return out, err
+		return s, err
 	}
-	inner, src, err := manifest.Build(ctx, req.Paths, manifest.BuildOptions{Format: manifest.FormatV1, Salt: k.Salt(), Progress: hashing(report)})
+	inner, src, err := manifest.Build(ctx, req.Paths, manifest.BuildOptions{Name: req.Name, Format: manifest.FormatV1, Salt: k.Salt(), Progress: hashing(report)})
 	if err != nil {
-		return out, err
+		return s, err
 	}
-	m := meta{Channel: id.String(), Writer: p.Writer(), Index: -1, Title: req.Title, Path: req.Paths[0], Name: inner.Name}
-	t, it, err := r.sealedBefore(inner)
-	if err != nil {
-		return out, err
+	s.inner = inner
+	if s.t, s.it, err = r.sealedBefore(inner); err != nil || s.it != nil {
+		return s, err
 	}
-	var c *store.Content
-	if it == nil {
-		if t, c, err = r.sealTree(ctx, k, inner, src, req, report); err != nil {
-			return out, err
-		}
-		if it, err = r.addSealed(ctx, c, req); err != nil {
-			return out, err
-		}
+	if s.t, s.c, err = r.sealTree(ctx, k, inner, src, req, report); err != nil {
+		return s, err
 	}
-	if m, err = r.sign(p, t, m, it, c); err != nil {
-		return out, err
-	}
-	out, err = r.published(t, m, req)
-	out.Files = countFiles(inner)
-	return out, err
+	s.it, err = r.addSealed(ctx, s.c, req)
+	return s, err
 }
 
 // sealedBefore finds the item of a tree that is seeded already.

@@ -19,6 +19,7 @@ type publishRequest struct {
 	Paths       []string // absolute; they exist
 	Channel     string   // the name that -c gives
 	Title       string
+	Name        string // of the torrent; "": that of the path
 	Format      manifest.Format
 	PieceLength int64 // bytes; 0: chosen by the size
 	Private     bool  // the channel is, or is made so

@@ -73,7 +73,7 @@ func (r *running) Publish(ctx context.Context, req publishRequest, report func(c
 	if err != nil {
 		return out, err
 	}
-	m, err := r.seedAndSign(ctx, p, t, src, req)
+	m, err := r.seedAndSign(ctx, p, t, src, req, asMedia(t, req.Title, ""))
 	if err != nil {
 		return out, err
 	}
@@ -82,7 +82,7 @@ func (r *running) Publish(ctx context.Context, req publishRequest, report func(c
 
 // seedAndSign puts the torrent into the node and the entry into the log, unless
 // both were done before.
-func (r *running) seedAndSign(ctx context.Context, p *publish.Publisher, t *manifest.Torrent, src []manifest.Source, req publishRequest) (m meta, err error) {
+func (r *running) seedAndSign(ctx context.Context, p *publish.Publisher, t *manifest.Torrent, src []manifest.Source, req publishRequest, say announcement) (m meta, err error) {
 	ih := t.InfoHash()
 	hash := hex.EncodeToString(ih[:])
 	if !p.AllowsTorrent(t.Name) {
@@ -92,7 +92,7 @@ func (r *running) seedAndSign(ctx context.Context, p *publish.Publisher, t *mani
 	m = meta{Channel: p.ID().String(), Writer: p.Writer(), Index: -1, Title: req.Title, Path: req.Paths[0]}
 	if it := r.item(hash); it != nil {
 		if it.Snapshot().State != swarm.StateFailed {
-			return r.sign(p, t, m, it, nil)
+			return r.sign(p, t, m, it, nil, say)
 		}
 		if err := r.take(hash); err != nil { // its source had changed, and is hashed anew
 			return m, err
@@ -109,12 +109,34 @@ func (r *running) seedAndSign(ctx context.Context, p *publish.Publisher, t *mani
 	if err := r.add(hash, swarm.Spec{Content: c, Origin: true, Peers: peers, Trackers: req.Trackers, Unlisted: p.Private()}); err != nil {
 		return m, err
 	}
-	return r.sign(p, t, m, r.item(hash), c)
+	return r.sign(p, t, m, r.item(hash), c, say)
 }
 
-// sign appends the entry and remembers where it stands. The same torrent under the
-// same title is not signed twice.
-func (r *running) sign(p *publish.Publisher, t *manifest.Torrent, m meta, it *swarm.Item, c *store.Content) (meta, error) {
+// announcement is the entry that will name a torrent.
+type announcement struct {
+	entry func(now time.Time) ([]byte, error)
+	said  func(manifest.Entry) bool // reports whether an entry says the same; nil: it is said in any case
+}
+
+// asMedia publishes a torrent under a title, not twice under the same one. name is what it is
+// called where it is sealed, else "".
+func asMedia(t *manifest.Torrent, title, name string) announcement {
+	return announcement{
+		entry: func(now time.Time) ([]byte, error) {
+			e := manifest.Media{Head: manifest.Header{Time: now.UnixMilli()}, InfoSum: t.InfoSum(), Name: cmp.Or(name, t.Name), Size: t.Length(), Title: title}
+			e.InfoHashV1, e.HasV1 = t.InfoHashV1()
+			return e.Bytes(), nil
+		},
+		said: func(e manifest.Entry) bool {
+			m, ok := e.(manifest.Media)
+			return ok && m.Title == title
+		},
+	}
+}
+
+// sign appends the entry and remembers where it stands, unless it was said before; c is nil
+// when what is remembered of the content stands already.
+func (r *running) sign(p *publish.Publisher, t *manifest.Torrent, m meta, it *swarm.Item, c *store.Content, say announcement) (meta, error) {
 	select {
 	case <-it.Done():
 	case <-r.node.Closed():
@@ -123,22 +145,28 @@ func (r *running) sign(p *publish.Publisher, t *manifest.Torrent, m meta, it *sw
 	if err := it.Err(); err != nil {
 		return m, err
 	}
-	index, when, err := findEntry(p.Log(), r.sealer(p.ID()), t, m.Title)
-	if err != nil {
-		return m, err
+	index, when := int64(-1), r.app.Env.Now()
+	if say.said != nil {
+		before, at, err := findEntry(p.Log(), r.sealer(p.ID()), t, say.said)
+		if err != nil {
+			return m, err
+		}
+		if before >= 0 {
+			index, when = before, at
+		}
 	}
 	if index < 0 {
 		// From here on a crash may leave an entry behind, which serve finds by this.
 		if err := note(c, m); err != nil {
 			return m, err
 		}
-		now := r.app.Env.Now()
-		entry := manifest.Media{Head: manifest.Header{Time: now.UnixMilli()}, InfoSum: t.InfoSum(), Name: cmp.Or(m.Name, t.Name), Size: t.Length(), Title: m.Title}
-		entry.InfoHashV1, entry.HasV1 = t.InfoHashV1()
-		if index, err = p.Publish(entry.Bytes()); err != nil {
+		entry, err := say.entry(when)
+		if err != nil {
 			return m, err
 		}
-		when = now
+		if index, err = p.Publish(entry); err != nil {
+			return m, err
+		}
 	}
 	m.Index, m.Published = index, when.Format(time.RFC3339)
 	m.Link = r.link(m, t, nil).String()
@@ -158,9 +186,9 @@ func note(c *store.Content, m meta) error {
 	return c.Annotate(true, b)
 }
 
-// findEntry looks for an entry that publishes the same torrent and was not
-// withdrawn; the index is -1 if there is none.
-func findEntry(log *publish.Log, s *sealer, t *manifest.Torrent, title string) (int64, time.Time, error) {
+// findEntry looks for the newest entry that names a torrent, was not withdrawn and is one of
+// those that are meant; the index is -1 if there is none.
+func findEntry(log *publish.Log, s *sealer, t *manifest.Torrent, meant func(manifest.Entry) bool) (int64, time.Time, error) {
 	withdrawn := make(map[int64]bool)
 	for i := log.Size() - 1; i >= 0; i-- {
 		raw, err := log.Entry(i)
@@ -171,17 +199,18 @@ func findEntry(log *publish.Log, s *sealer, t *manifest.Torrent, title string) (
 		if err != nil {
 			continue // of a later version
 		}
-		switch e := entry.(type) {
-		case manifest.Delete:
-			withdrawn[e.Index] = true
-		case manifest.Media:
-			if e.InfoSum == t.InfoSum() && e.Title == title && !withdrawn[i] {
-				return i, time.UnixMilli(e.Head.Time), nil
-			}
+		if del, ok := entry.(manifest.Delete); ok {
+			withdrawn[del.Index] = true
+		}
+		if n, ok := manifest.NamedBy(entry); ok && n.InfoSum == t.InfoSum() && meant(entry) && !withdrawn[i] {
+			return i, time.UnixMilli(entry.Header().Time), nil
 		}
 	}
 	return -1, time.Time{}, nil
 }
+
+// anyEntry means all that name a torrent.
+func anyEntry(manifest.Entry) bool { return true }
 
 // link makes the link of an entry. Hints name where this node is reached.
 func (r *running) link(m meta, t *manifest.Torrent, trackers []string) signing.Link {
@@ -294,11 +323,24 @@ func (r *running) withdraw(ctx context.Context, rec store.Record, item console.I
 	if err != nil {
 		return out, err
 	}
-	if err := r.take(item.Infohash); err != nil {
-		return out, err
-	}
-	if err := r.store.Forget(rec.InfoHash); err != nil {
+	if err := r.release(p, rec); err != nil {
 		return out, err
 	}
 	return console.Withdrawn{Link: item.Link, Name: item.Name, Index: index, Reason: reason}, nil
+}
+
+// release stops seeding a torrent that no entry names any more: several may have named it.
+func (r *running) release(p *publish.Publisher, rec store.Record) error {
+	t, err := r.store.Torrent(rec.InfoHash)
+	if err != nil {
+		return err
+	}
+	other, _, err := findEntry(p.Log(), r.sealer(p.ID()), t, anyEntry)
+	if err != nil || other >= 0 {
+		return err // the next serve remembers that one
+	}
+	if err := r.take(hex.EncodeToString(rec.InfoHash[:])); err != nil {
+		return err
+	}
+	return r.store.Forget(rec.InfoHash)
 }

@@ -10,6 +10,7 @@ import (
 	"handful/signing"
 	"handful/signing/keyfile"
 	"handful/swarm/console"
+	"handful/swarm/publish"
 	"handful/swarm/store"
 )
 
@@ -44,7 +45,7 @@ func (r *running) withdrawPost(ctx context.Context, channel, which, reason strin
 	if err != nil {
 		return out, err
 	}
-	entry, err := manifest.ParseEntry(raw)
+	entry, err := r.sealer(id).open(raw)
 	if err != nil {
 		return out, fmt.Errorf("entry %d: %w", index, err)
 	}
@@ -57,6 +58,21 @@ func (r *running) withdrawPost(ctx context.Context, channel, which, reason strin
 	if err != nil {
 		return out, err
 	}
+	if post.Attached != nil {
+		if err := r.releaseAttached(p, post.Attached); err != nil {
+			return out, err
+		}
+	}
 	link := signing.Link{ID: id, Writer: signing.MainWriter, Index: index}
 	return console.Withdrawn{Link: link.String(), Name: firstLine(post.Title, post.Body), Index: by, Reason: reason}, nil
+}
+
+// releaseAttached stops seeding what was attached to a post, unless another entry names it:
+// what is remembered of it may be of that one.
+func (r *running) releaseAttached(p *publish.Publisher, a *manifest.Attached) error {
+	rec, ok, err := r.store.Record(a.InfoHash())
+	if !ok || err != nil || rec.InfoSum != a.InfoSum {
+		return err
+	}
+	return r.release(p, rec)
 }

@@ -46,14 +46,13 @@ func (k Key) SealEntry(entry []byte, at manifest.Pointers) (manifest.Sealed, err
 func outside(e manifest.Entry) (out manifest.Sealed, err error) {
 	out.Head.Time = e.Header().Time
 	switch e := e.(type) {
-	case manifest.Media:
-		out.HasContent, out.InfoSum, out.InfoHashV1, out.HasV1, out.Size = true, e.InfoSum, e.InfoHashV1, e.HasV1, e.Size
-	case manifest.Release:
-		out.HasContent, out.InfoSum, out.InfoHashV1, out.HasV1, out.Size = true, e.InfoSum, e.InfoHashV1, e.HasV1, e.Size
 	case manifest.Delete:
 		out.Drops, out.Index = true, e.Index
 	case manifest.Sealed, manifest.Rekey:
 		return out, fmt.Errorf("seal an entry: %w: one of kind %q stands as it is", ErrMalformed, e.Kind())
+	}
+	if n, ok := manifest.NamedBy(e); ok {
+		out.HasContent, out.InfoSum, out.InfoHashV1, out.HasV1, out.Size = true, n.InfoSum, n.InfoHashV1, n.HasV1, n.Size
 	}
 	return out, nil
 }

@@ -88,6 +88,7 @@ type Done struct {
 	Received Received `json:"received"`
 	Wasted   int64    `json:"wasted"`
 	Uploaded int64    `json:"uploaded"`
+	Link     string   `json:"link,omitempty"` // of the entry, where a followed channel said it
 }
 
 // Seeding says that the node stays and until when. Without Until it stays until

@@ -17,6 +17,8 @@ type Posted struct {
 	ID      string `json:"id,omitempty"`      // at its source, of an imported one
 	Changed bool   `json:"changed,omitempty"` // a newer version of an imported one
 	Bytes   int64  `json:"bytes"`             // of the entry
+	Files   int    `json:"files,omitempty"`   // that are attached
+	Content int64  `json:"content,omitempty"` // bytes of these
 }
 
 // Feed is a source of posts, or what an import of it came to.
@@ -47,7 +49,11 @@ func (l Posted) Show(time.Time) (string, string) {
 	if title == "" {
 		title = "a post"
 	}
-	return Clean(l.Link), what + title + ", " + Bytes(l.Bytes)
+	s := what + title + ", " + Bytes(l.Bytes)
+	if l.Files > 0 {
+		s += fmt.Sprintf(", with %s, %s", count(l.Files, "file"), Bytes(l.Content))
+	}
+	return Clean(l.Link), s
 }
 
 func (l Feed) Show(time.Time) (string, string) {

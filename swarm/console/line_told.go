@@ -68,15 +68,27 @@ func (l Told) Show(now time.Time) (string, string) {
 	}
 	line(feed.Sanitize(p.Body, feed.Layout{Indent: indent, Width: l.Width}))
 	line(feed.Sanitize(p.Link, one))
-	for _, a := range p.Attachments[:min(len(p.Attachments), maxAttachments)] {
-		s := feed.Sanitize(a.URL, one)
-		if a.Name != "" {
-			s += "  " + feed.Sanitize(a.Name, one)
+	own := l.Brings()
+	if l.Kind != "" { // content that is published is shown as what is elsewhere: by its link
+		own = nil
+	}
+	for i, a := range p.Attachments[:min(len(p.Attachments), maxAttachments)] {
+		s := feed.Sanitize(a.Name, one)
+		if i >= len(own) {
+			s = strings.TrimSuffix(feed.Sanitize(a.URL, one)+"  "+s, "  ")
+		} else {
+			s = "attached " + s
 		}
 		if a.Size > 0 {
 			s += ", " + Bytes(a.Size)
 		}
 		line(s)
+	}
+	if more := len(p.Attachments) - maxAttachments; more > 0 {
+		line(fmt.Sprintf("and %d more", more))
+	}
+	if len(own) > 0 {
+		line(Clean(l.URI()))
 	}
 	if len(p.Tags) > 0 {
 		line("tags " + feed.Sanitize(strings.Join(p.Tags, ", "), one))

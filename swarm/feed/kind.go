@@ -9,7 +9,8 @@ import (
 
 // EntryOf shows an entry of a channel. ok is false for kinds that are nothing to read.
 //
-//	post        as it is
+//	post        as it is; each file that is attached is an attachment, called by the
+//	            entry's own link handful:CHANNEL/WRITER/INDEX, before those elsewhere
 //	media, rel  a post of which the title is the title, else the name, and that has one
 //	            attachment: the content, by its link handful:CHANNEL/WRITER/INDEX
 //	del         a post of which the text is the reason; Withdraws says what is withdrawn
@@ -18,6 +19,9 @@ func EntryOf(channel signing.ID, writer string, index int64, state string, said 
 	switch said := said.(type) {
 	case manifest.Post:
 		e.Post = said
+		if said.Attached != nil {
+			e.attach(said.Attached.Files)
+		}
 	case manifest.Media:
 		e.Kind = manifest.KindMedia
 		e.Post = manifest.Post{Head: said.Head, Title: said.Title}
@@ -36,6 +40,39 @@ func EntryOf(channel signing.ID, writer string, index int64, state string, said 
 		return Entry{}, false
 	}
 	return e, e.check() == nil
+}
+
+// attach makes attachments of the files of a post. Their links take more room than what stands
+// in the entry: the last ones are left out where there is none, and what is said is not.
+func (e *Entry) attach(files []manifest.AttachedFile) {
+	var own []manifest.Attachment
+	for _, f := range files {
+		own = append(own, manifest.Attachment{URL: e.URI(), Type: f.Type, Name: f.Name, Size: f.Size})
+	}
+	elsewhere := e.Post.Attachments
+	e.Post.Attached = nil
+	for {
+		e.Post.Attachments = slices.Concat(own, elsewhere)
+		if len(own)+len(elsewhere) == 0 || len(e.Post.Bytes()) <= manifest.MaxEntry {
+			return
+		}
+		if len(elsewhere) > 0 {
+			elsewhere = elsewhere[:len(elsewhere)-1]
+		} else {
+			own = own[:len(own)-1]
+		}
+	}
+}
+
+// Brings returns the files that an entry brings along: content that is fetched by its link.
+func (e Entry) Brings() (own []manifest.Attachment) {
+	uri := e.URI()
+	for _, a := range e.Post.Attachments {
+		if a.URL == uri {
+			own = append(own, a)
+		}
+	}
+	return own
 }
 
 // kind returns the word for what an entry is.

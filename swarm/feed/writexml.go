@@ -1,8 +1,11 @@
 package feed
 
 import (
+	"cmp"
 	"encoding/xml"
 	"net/http"
+	"strconv"
+	"strings"
 	"time"
 
 	"handful/manifest"
@@ -113,7 +116,8 @@ type rssEntry struct {
 }
 
 // RSS returns a channel's posts as an RSS 2.0 document: titles as text, descriptions
-// as HTML that shows the text, of attachments the first. self is its own address.
+// as HTML that shows the text, of attachments the first, where there are more with a list
+// of all below the text. self is its own address.
 func RSS(c Channel, self string, entries []Entry) []byte {
 	type channel struct {
 		Title       string     `xml:"title"`
@@ -139,7 +143,7 @@ func RSS(c Channel, self string, entries []Entry) []byte {
 	for _, s := range all {
 		it := rssEntry{
 			Title: s.title, Link: s.link, GUID: rssGUID{ID: s.id}, Date: s.published.Format(http.TimeFormat), Author: s.author,
-			Categories: s.tags, Enclosure: enclosure(s.attachments), Description: paragraphs(s.text),
+			Categories: s.tags, Enclosure: enclosure(s.attachments), Description: paragraphs(s.text + listed(s.attachments)),
 		}
 		if !s.updated.Equal(s.published) {
 			it.Modified = s.updated.Format(time.RFC3339)
@@ -147,6 +151,22 @@ func RSS(c Channel, self string, entries []Entry) []byte {
 		doc.Channel.Items = append(doc.Channel.Items, it)
 	}
 	return encodeXML(doc)
+}
+
+// listed names attachments where there is no other place for all of them.
+func listed(all []manifest.Attachment) string {
+	if len(all) < 2 {
+		return ""
+	}
+	var b strings.Builder
+	b.WriteString("\n\n")
+	for _, a := range all {
+		b.WriteString("\n" + cmp.Or(a.Name, a.URL))
+		if a.Size > 0 {
+			b.WriteString(", " + strconv.FormatInt(a.Size, 10) + " bytes")
+		}
+	}
+	return b.String()
 }
 
 func enclosure(all []manifest.Attachment) *rssEnclosure {

@@ -352,8 +352,8 @@ func (f *Follower) judge(writer string, index int64, raw []byte, head signing.He
 	if !known {
 		return Found{}, false, f.dropped(writer, index)
 	}
-	if m, ok := entry.(manifest.Media); ok && !f.trust.AllowsTorrent(writer, m.Name) {
-		return Found{}, false, fmt.Errorf("channel %s: entry %d of writer %q: %q is %w", f.cfg.ID, index, writer, m.Name, ErrPath)
+	if name, ok := named(entry); ok && !f.trust.AllowsTorrent(writer, name) {
+		return Found{}, false, fmt.Errorf("channel %s: entry %d of writer %q: %q is %w", f.cfg.ID, index, writer, name, ErrPath)
 	}
 	if err := f.dropped(writer, index); err != nil {
 		return Found{}, false, err
@@ -405,26 +405,27 @@ func reason(d manifest.Delete) string {
 // Spec returns what fetches the content of the entry; ok is false when it has
 // none. Open is left to the caller.
 func (f Found) Spec() (spec swarm.Spec, ok bool) {
-	var sum [32]byte
-	switch e := f.Entry.(type) {
-	case manifest.Media:
-		sum = e.InfoSum
-		spec.Infohash, spec.Name = swarm.Infohash(e.InfoHash()), e.Name
-	case manifest.Release:
-		sum = e.InfoSum
-		spec.Infohash, spec.Name = swarm.Infohash(e.InfoHash()), e.Version
-	case manifest.Sealed:
-		if !e.HasContent {
-			return spec, false
-		}
-		sum = e.InfoSum
-		spec.Infohash = swarm.Infohash(e.InfoHash())
-	default:
+	n, ok := manifest.NamedBy(f.Entry)
+	if !ok {
 		return spec, false
 	}
+	spec.Infohash, spec.Name = swarm.Infohash(n.InfoHash()), n.Name
 	if f.Sealed != nil {
 		spec.Name = "" // who asks this machine for its status need not know it
 	}
-	spec.InfoSum, spec.Unlisted = &sum, f.Private
+	spec.InfoSum, spec.Unlisted = &n.InfoSum, f.Private
 	return spec, true
+}
+
+// named returns the name under which an entry publishes files.
+func named(e manifest.Entry) (string, bool) {
+	switch e := e.(type) {
+	case manifest.Media:
+		return e.Name, true
+	case manifest.Post:
+		if e.Attached != nil {
+			return e.Attached.Name, true
+		}
+	}
+	return "", false
 }
