@@ -294,11 +294,14 @@ func (g *gatherer) ended(ctx context.Context, at place, err error) {
 		w.wait = min(2*w.wait, maxGatherRetry)
 	}
 	stopped := ctx.Err() != nil
-	if err != nil && !gone && !stopped {
+	held, twice := errors.AsType[*heldError](err)
+	if err != nil && !gone && !stopped && !twice {
 		g.lost++
 	}
 	g.mu.Unlock()
-	if err != nil && !gone && !stopped {
+	if twice {
+		g.report(console.Note{Message: fmt.Sprintf("what %s/%d brings along is in %s, as another entry brings it too", at.writer, at.index, held.dest)})
+	} else if err != nil && !gone && !stopped {
 		hint := console.Hint(err)
 		if !final && !g.rd.req.Once {
 			hint = "it is tried again"
@@ -314,10 +317,13 @@ func (g *gatherer) ended(ctx context.Context, at place, err error) {
 
 // hopeless reports whether another try would end in the same way.
 func hopeless(err error) bool {
-	for _, known := range []error{follow.ErrNoEntry, follow.ErrPath, store.ErrExists, store.ErrIsFile, store.ErrName, store.ErrElsewhere, errHeld, manifest.ErrOtherFiles} {
+	for _, known := range []error{follow.ErrNoEntry, follow.ErrPath, store.ErrExists, store.ErrIsFile, store.ErrName, store.ErrElsewhere, manifest.ErrOtherFiles} {
 		if errors.Is(err, known) {
 			return true
 		}
+	}
+	if _, held := errors.AsType[*heldError](err); held {
+		return true
 	}
 	code := console.Code(err)
 	return code == console.Refused || code == console.Usage
@@ -330,7 +336,7 @@ func (g *gatherer) verdict() error {
 	if g.lost == 0 {
 		return nil
 	}
-	return &console.Fault{Code: console.Partly, Message: fmt.Sprintf("the files of %d entries were not fetched", g.lost), Hint: "the same command tries again what nobody sent"}
+	return &console.Fault{Code: console.Partly, Message: fmt.Sprintf("channel %s: of its entries %d bring along what was not fetched", g.rd.c.info.Name, g.lost), Hint: "the same command tries again what nobody sent"}
 }
 
 // moving is what several fetches have moved together.

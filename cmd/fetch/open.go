@@ -406,8 +406,12 @@ func entryOf(id signing.ID, f follow.Found) *console.Entry {
 	return e
 }
 
-// errHeld: the node has the torrent for another directory.
-var errHeld = errors.New("already being fetched or seeded")
+// heldError: the node has the torrent for another directory.
+type heldError struct{ infohash, dest string }
+
+func (e *heldError) Error() string {
+	return fmt.Sprintf("%s is already being fetched or seeded in %s", e.infohash, e.dest)
+}
 
 // start puts the torrent into the node, or joins the one that is there.
 func (r *running) start(spec swarm.Spec, req fetchRequest, m meta) (*fetching, error) {
@@ -419,8 +423,7 @@ func (r *running) start(spec swarm.Spec, req fetchRequest, m meta) (*fetching, e
 	defer r.mu.Unlock()
 	if f := r.items[hash]; f != nil {
 		if !samePath(f.dest, req.Dest) {
-			return nil, &console.Fault{Code: console.Failed, Err: fmt.Errorf("%s is %w in %s", hash, errHeld, f.dest),
-				Hint: "copy it from there, or use another --state-dir"}
+			return nil, &console.Fault{Code: console.Failed, Err: &heldError{hash, f.dest}, Hint: "copy it from there, or use another --state-dir"}
 		}
 		f.item.AddPeers(spec.Peers...)
 		return f, nil
