@@ -69,6 +69,7 @@ var (
 //   - Titles come out as text in one line. HTML in a title loses its tags, and blanks become one.
 //   - An id that is no URI, such as "19317", cannot stand in Atom, and is not that of the same number in another feed of
 //     the same channel: it becomes urn:sha256 of both, the same in every format.
+//   - A blank at the end of a link is no part of it: one of Daring Fireball's has one.
 //   - An item without a date gets that of its import.
 func checkCapture(t *testing.T, source, out []*gofeed.Item, began time.Time) {
 	t.Helper()
@@ -85,7 +86,7 @@ func checkCapture(t *testing.T, source, out []*gofeed.Item, began time.Time) {
 	for _, want := range source {
 		got := byID[want.GUID]
 		if !uri.MatchString(want.GUID) {
-			if got = byLink[want.Link]; got != nil && !strings.HasPrefix(got.GUID, "urn:sha256:") {
+			if got = byLink[strings.TrimSpace(want.Link)]; got != nil && !strings.HasPrefix(got.GUID, "urn:sha256:") {
 				t.Errorf("%q is called %q", want.GUID, got.GUID)
 			}
 		}
@@ -97,7 +98,7 @@ func checkCapture(t *testing.T, source, out []*gofeed.Item, began time.Time) {
 		if got.Title != title && title != "" {
 			t.Errorf("title %q, want %q", got.Title, title)
 		}
-		if got.Link != want.Link {
+		if got.Link != strings.TrimSpace(want.Link) {
 			t.Errorf("%q: link %q, want %q", title, got.Link, want.Link)
 		}
 		switch {

@@ -65,7 +65,10 @@
 // is shown; another writer's post under the same id is called as if it had none.
 // Texts are of type text in Atom and JSON Feed, and HTML that shows the text in RSS,
 // where titles are text. Published is what the source says, else when the entry was
-// written; updated likewise.
+// written; updated likewise. Attachments are enclosures: in Atom and JSON Feed all of them,
+// in RSS the first, and where there are more a list of them below the text. Files that an
+// entry brings along are called by its own link, handful:CHANNEL/WRITER/INDEX, with which
+// fetch gets them: nothing serves them over HTTP.
 //
 // A channel with one post, as Atom:
 //
