@@ -60,6 +60,43 @@ func TestKinds(t *testing.T) {
 	}
 }
 
+// TestAttachedFiles: what a post brings along is an attachment by the entry's own link, wherever entries are shown; and however
+// long the post is, it is shown.
+func TestAttachedFiles(t *testing.T) {
+	c := channel(t)
+	files := []manifest.AttachedFile{{Name: "a <b>.pdf", Type: "application/pdf", Size: 5}, {Name: "empty"}}
+	post := manifest.Post{Head: head(0), Title: "Slides", Attachments: []manifest.Attachment{{URL: "https://example.org/more"}},
+		Attached: &manifest.Attached{Named: manifest.Named{InfoSum: [32]byte{1}, Name: "files", Size: 5}, Files: files}}
+	e, ok := EntryOf(c.ID, "m", 7, "fresh", written(t, post))
+	own := e.Brings()
+	if !ok || len(own) != 2 || own[0].URL != "handful:"+c.ID.String()+"/m/7" || own[0].Name != "a <b>.pdf" || own[0].Size != 5 || len(e.Post.Attachments) != 3 {
+		t.Fatalf("%v, %+v", ok, e.Post.Attachments)
+	}
+	again, err := ParseLine(e.Line())
+	if err != nil || len(again.Brings()) != 2 || string(again.Line()) != string(e.Line()) {
+		t.Errorf("%s: %v", e.Line(), err)
+	}
+	atom, rss, doc := string(Atom(c, "", []Entry{e})), string(RSS(c, "", []Entry{e})), string(JSON(c, "", []Entry{e}))
+	if strings.Count(atom, `rel="enclosure"`) != 3 || !strings.Contains(atom, `title="a &lt;b&gt;.pdf"`) {
+		t.Errorf("atom: %s", atom)
+	}
+	if strings.Count(rss, "<enclosure ") != 1 || !strings.Contains(rss, "a &amp;lt;b&amp;gt;.pdf, 5 bytes") || !strings.Contains(rss, "https://example.org/more") {
+		t.Errorf("rss: %s", rss)
+	}
+	if strings.Count(doc, `"mime_type"`) != 3 {
+		t.Errorf("json: %s", doc)
+	}
+	for len(files) < manifest.MaxAttached {
+		files = append(files, manifest.AttachedFile{Name: strings.Repeat("n", 150+len(files))})
+	}
+	post.Attached.Files = files
+	post.Body = strings.Repeat("x", manifest.MaxEntry-len(post.Bytes())-20)
+	e, ok = EntryOf(c.ID, "m", 7, "fresh", written(t, post))
+	if n := len(e.Brings()); !ok || n == 0 || n == manifest.MaxAttached || len(e.Post.Attachments) != n || len(e.Post.Body) != len(post.Body) {
+		t.Errorf("of a post that fills its entry: %v, %d files", ok, n)
+	}
+}
+
 func TestWithdrawnInDocuments(t *testing.T) {
 	c := channel(t)
 	for name, doc := range map[string][]byte{"atom": Atom(c, "", story(t)), "rss": RSS(c, "", story(t)), "json": JSON(c, "", story(t))} {
