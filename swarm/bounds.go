@@ -69,6 +69,13 @@ func (d *debt) afford(n int, written int64) bool {
 	return true
 }
 
+// settled reports whether all that was queued has been written.
+func (d *debt) settled(written int64) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return written-d.written >= d.owed
+}
+
 // affords tells whether n more bytes may be queued for the peer. It takes the
 // client's lock.
 func (l *link) affords(n int) bool {

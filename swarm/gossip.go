@@ -3,9 +3,12 @@ package swarm
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"handful/manifest"
 	"handful/swarm/store"
@@ -37,6 +40,9 @@ type GossipConfig struct {
 // gossipQueue is how many events may wait; more messages are dropped, since a
 // peer may send faster than signatures can be checked.
 const gossipQueue = 4096
+
+// flushEvery is how often Flush looks: the engine does not tell when it has written.
+const flushEvery = 5 * time.Millisecond
 
 // Gossip is a node's membership in a swarm without content.
 type Gossip struct {
@@ -112,6 +118,33 @@ func (g *Gossip) Send(p GossipPeer, payload []byte) {
 		g.sent.Add(int64(len(payload)))
 		g.item.node.eng.send(l, g.protocol, payload)
 	}
+}
+
+// Flush waits until all messages that were sent have been written, or ctx ends: what leaves
+// the swarm at once may take the last ones with it.
+func (g *Gossip) Flush(ctx context.Context) {
+	again := time.NewTicker(flushEvery)
+	defer again.Stop()
+	for !g.flushed() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-again.C:
+		}
+	}
+}
+
+func (g *Gossip) flushed() bool {
+	g.mu.Lock()
+	links := slices.Collect(maps.Values(g.links))
+	g.mu.Unlock()
+	for _, l := range links {
+		stats := l.pc.Stats()
+		if !l.debt.settled(stats.BytesWritten.Int64()) {
+			return false
+		}
+	}
+	return true
 }
 
 // Traffic returns how many bytes of messages were sent and received.

@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 )
 
@@ -22,7 +23,10 @@ func testRoom(t *testing.T, l *lab) {
 	for _, s := range []*side{alice, bob} {
 		s.start("seed", "serve").await("listening", is("listening"))
 	}
-	p := reader.start("fetch", "follow", link)
+	p := reader.start("fetch", "follow", link, "--who")
+	all := []string{"alice", "bob", "m"}
+	around := func(l line, want ...string) bool { return l.Type == "around" && slices.Equal(l.Writers, want) }
+	p.await("that all three are around", func(l line) bool { return around(l, all...) })
 	says := func(s *side, writer, text string, index int, more ...string) {
 		t.Helper()
 		s.said(append([]string{"post", text}, more...)...)
@@ -34,7 +38,18 @@ func testRoom(t *testing.T, l *lab) {
 	says(bob, "bob", "Hello Alice", 0, "-c", "room", "--reply-to", "alice/0")
 	says(owner, "m", "Good evening both", posted.Index+3) // behind the two grants
 
+	// The owner sees it too, without following.
+	for _, l := range owner.looked("seed", "status") {
+		if l.Type == "channel" && !slices.Equal(l.Around, all) {
+			t.Errorf("the owner sees %q around", l.Around)
+		}
+	}
 	room.stop()
+	together := false
+	p.await("that the owner is around no more", func(l line) bool {
+		together = together || around(l, all...)
+		return together && around(l, "alice", "bob")
+	})
 	says(bob, "bob", "Are you still there?", 1, "-c", "room")
 	says(alice, "alice", "I am", 1, "-c", "room")
 

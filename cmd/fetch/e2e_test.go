@@ -201,7 +201,8 @@ type line struct {
 	Writer, Title, Text, Key, Document                                     string
 	RootHash                                                               string `json:"root_hash"`
 	Entries, Version                                                       int64
-	Sources, Asked                                                         int
+	Sources, Asked, Others                                                 int
+	Writers, Around                                                        []string
 	Roots                                                                  []struct{ Version int64 }
 	Heads                                                                  []struct{ Entries int64 }
 	Taken                                                                  []struct{ First, Last, Version int64 } `json:"withdrawn"`

@@ -56,6 +56,7 @@ type followRequest struct {
 	Hook    *feed.Hook
 	Reader  string // whose cursor the hook has
 	Dir     string // absolute: where the files of entries are put; "": nowhere
+	Who     bool   // report who is around
 	Once    bool   // end when all that is known was shown
 	Timeout time.Duration
 	Width   int
@@ -122,6 +123,10 @@ it has ended with 0 and again until then, also over a restart; after a crash it 
 one twice. HANDFUL_CHANNEL, HANDFUL_WRITER and HANDFUL_INDEX tell. The next entry waits
 for the one before.
 
+--who says which writers are around, and how many others this node is connected with: a
+writer's node proves that it is there, and says so unless it is told not to (seed serve
+--hidden). Who only follows tells nobody a name.
+
 Exit status: 0 (--once), 1, 2, 3 (--once: files that nobody sent, or that cannot be put there), 10 (--once:
 nobody answered before --timeout), 11, 12, 14, 15 (--once: the program failed), 130 and 143.`,
 		Example: "  fetch follow handful:agaagous… --last 10\n  fetch follow handful:agaagous… -o ./room\n  fetch follow --once --json | jq .title\n  fetch follow handful:agaagous… --tag alarm --exec ./ring.sh",
@@ -138,6 +143,7 @@ nobody answered before --timeout), 11, 12, 14, 15 (--once: the program failed), 
 	f.StringVarP(&output, "output", "o", "", "directory to put the files of entries into, each entry's in one of its own")
 	f.StringVar(&hook, "exec", "", "program to run for each entry, which it gets as JSON on standard input; no shell")
 	f.Var(console.SpanFlag(&timeout), "exec-timeout", "kill the program after so long")
+	f.BoolVar(&r.Who, "who", false, "say also who is around, whenever that changes")
 	f.BoolVar(&r.Once, "once", false, "end when all that was said until now is shown")
 	keep.addFlags(f)
 	r.AddFlags(f)

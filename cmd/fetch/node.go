@@ -19,6 +19,9 @@ type state interface {
 	// Torrent is what was fetched to an absolute path; store.ErrNotFound when
 	// nothing was.
 	Torrent(ctx context.Context, path string) (*manifest.Torrent, error)
+	// Around is who is in the swarms of the channels that are followed; nothing while no node
+	// runs.
+	Around() []console.Around
 	// Unfollow ends the following of a channel, which a link, an id or a name names.
 	Unfollow(ctx context.Context, word string) (console.Followed, error)
 	// Explain tells how each piece came of something that the running node has. A

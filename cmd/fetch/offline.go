@@ -52,6 +52,9 @@ func (o *offline) Status(context.Context) (console.Status, []console.Item, error
 	return status, items, err
 }
 
+// Around is nobody's knowledge while no node runs.
+func (o *offline) Around() []console.Around { return nil }
+
 // item describes a record.
 func (o *offline) item(r store.Record) (console.Item, error) {
 	t, err := o.store.Torrent(r.InfoHash)

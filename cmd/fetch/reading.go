@@ -108,6 +108,9 @@ func (r *running) readChannel(ctx context.Context, c *followed, req followReques
 		return nil
 	}
 	run(&printed, print)
+	if req.Who {
+		wg.Go(func() { r.tellAround(ctx, c, req, settled, report) })
+	}
 	if req.Hook != nil {
 		hook := &reader{r: r, c: c, req: req, name: req.Reader}
 		hook.handle = func(ctx context.Context, e feed.Entry) error { return r.runHook(ctx, req, e) }

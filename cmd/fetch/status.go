@@ -14,7 +14,8 @@ func statusCommand(a *console.App) *cobra.Command {
 		Short: "Say whether a node runs, what it has and what it moves",
 		Long: `Status says whether a node runs, what it has and what it moves, and how many bytes of
 each item came from which tier since the node started. "fetch explain" has that for each
-piece. The same is told to programs on this machine by GET /status on the port of the
+piece. Of each channel that is followed it says which of its writers are around, and
+how many other members the node is connected with. The same, but for that, is told to programs on this machine by GET /status on the port of the
 node.
 
 Exit status: 0, 1, 11, 130 and 143.`,
@@ -26,6 +27,9 @@ Exit status: 0, 1, 11, 130 and 143.`,
 					return err
 				}
 				a.Out().Print(status)
+				for _, who := range s.Around() {
+					a.Out().Print(who)
+				}
 				for _, item := range items {
 					a.Out().Print(item)
 				}

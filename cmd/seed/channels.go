@@ -20,7 +20,7 @@ import (
 const expiresSoon = 90 * 24 * time.Hour
 
 // printChannels says what each channel here stands on, and what to do next.
-func printChannels(a *console.App) error {
+func printChannels(a *console.App, l lister) error {
 	stateDir, err := a.StateDir()
 	if err != nil {
 		return err
@@ -34,6 +34,9 @@ func printChannels(a *console.App) error {
 		if err != nil {
 			a.Out().Print(console.Warning{Message: fmt.Sprintf("channel %s: %v", id, err)})
 			continue
+		}
+		if who, ok := l.Around(id); ok {
+			line.Around, line.Others = who.Writers, who.Others
 		}
 		a.Out().Print(line)
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"handful/signing"
+	"handful/swarm/channel"
 	"handful/swarm/console"
 )
 
@@ -18,6 +19,8 @@ type lister interface {
 	// Granted is to whom the pieces of an item were granted since the node started;
 	// nothing while none runs.
 	Granted(infohash string) []console.Granted
+	// Around is who is in the swarm of a channel; ok is false while no node serves it.
+	Around(id signing.ID) (who channel.Around, ok bool)
 	// Exclusive waits until no other command edits the documents of channels, and keeps them
 	// waiting until done is called.
 	Exclusive() (done func())

@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	"handful/signing"
+	"handful/swarm/channel"
 	"handful/swarm/console"
 	"handful/swarm/store"
 )
@@ -49,6 +50,9 @@ func (o *offline) Status(context.Context) (console.Status, []console.Item, error
 }
 
 func (o *offline) Granted(string) []console.Granted { return nil }
+
+// Around is nobody's knowledge while no node runs.
+func (o *offline) Around(signing.ID) (who channel.Around, ok bool) { return who, false }
 
 // Exclusive is what the lock of the state directory sees to.
 func (o *offline) Exclusive() func() { return func() {} }

@@ -16,6 +16,7 @@ import (
 	"handful/signing"
 	"handful/signing/keyfile"
 	"handful/swarm"
+	"handful/swarm/channel"
 	"handful/swarm/console"
 	"handful/swarm/publish"
 	"handful/swarm/store"
@@ -109,6 +110,17 @@ func (r *running) Granted(infohash string) []console.Granted {
 		return nil
 	}
 	return console.GrantedOf(infohash, it.Granted())
+}
+
+// Around tells who is in the swarm of a channel.
+func (r *running) Around(id signing.ID) (who channel.Around, ok bool) {
+	r.mu.Lock()
+	p := r.publishers[id]
+	r.mu.Unlock()
+	if p == nil {
+		return who, false
+	}
+	return p.Around(), true
 }
 
 func (r *running) item(infohash string) *swarm.Item {
@@ -217,7 +229,7 @@ func (r *running) publisher(ctx context.Context, id signing.ID, with console.Pee
 		return p, nil
 	}
 	cfg := publish.Config{
-		Node: r.node, Trackers: with.Trackers, Logger: r.app.Log(), Now: r.app.Env.Now,
+		Node: r.node, Trackers: with.Trackers, Logger: r.app.Log(), Now: r.app.Env.Now, Hidden: r.app.Node.Hidden,
 	}
 	var used func() error
 	var err error

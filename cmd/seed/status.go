@@ -20,7 +20,8 @@ granted, with the leechers that it was granted to.
 
 Of each channel it says what it stands on: the version of the root document, how many keys
 sign it and until when it confirms what is published, who else may write, which private
-keys are on this machine, and what its owner should do next.
+keys are on this machine, and what its owner should do next; and while a node serves it,
+which of its writers are around and how many other members the node is connected with.
 
 The same is told to programs on this machine by GET /status on the port of the node.
 
@@ -33,7 +34,7 @@ Exit status: 0, 1, 11, 130 and 143.`,
 					return err
 				}
 				a.Out().Print(status)
-				if err := printChannels(a); err != nil {
+				if err := printChannels(a, l); err != nil {
 					return err
 				}
 				for _, item := range items {

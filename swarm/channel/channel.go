@@ -73,14 +73,16 @@ type Channel struct {
 	sink   Sink
 	now    func() time.Time
 	spread *spread
+	around *around
 
 	// Owned by the gossip's goroutine.
 	peers map[Peer]*peer
 }
 
 type peer struct {
-	asks *rate.Limiter
-	docs map[string]*document // in parts so far, by topic
+	asks  *rate.Limiter
+	heres *rate.Limiter
+	docs  map[string]*document // in parts so far, by topic
 }
 
 // document is a document that has not come as a whole.
@@ -104,6 +106,12 @@ type Config struct {
 	Writers func() []string
 	// Rand chooses peers; nil: one that is seeded by the system.
 	Rand *rand.Rand
+	// VerifyHere tells whether a presence is a writer's of the channel; nil: nobody's is
+	// believed or passed on. It is called from the channel's goroutine.
+	VerifyHere func(p signing.Presence, now time.Time) error
+	// Around is called when who is around has changed, from the channel's goroutines; it must
+	// not wait for the node. nil: nobody wants to know.
+	Around func()
 }
 
 // Join enters the swarm of a channel.
@@ -113,6 +121,7 @@ func Join(n *swarm.Node, cfg Config) (*Channel, error) {
 		c.now = time.Now
 	}
 	c.spread = newSpread(c, cfg)
+	c.around = newAround(c, cfg)
 	ready := make(chan struct{})
 	g, err := n.Join(swarm.GossipConfig{
 		Infohash: swarm.Infohash(cfg.ID.Swarm()),
@@ -139,6 +148,9 @@ func (c *Channel) Leave(ctx context.Context) error {
 	c.spread.end()
 	return c.gossip.Leave(ctx)
 }
+
+// Flush waits until what was sent has left this machine, or ctx ends.
+func (c *Channel) Flush(ctx context.Context) { c.gossip.Flush(ctx) }
 
 // Traffic returns how many bytes of messages were sent and received, without what carries
 // them.
@@ -210,14 +222,16 @@ func (c *Channel) SendFork(to Peer, writer string, f signing.Fork) {
 }
 
 func (c *Channel) joined(p Peer, addr netip.AddrPort) {
-	c.peers[p] = &peer{asks: rate.NewLimiter(asksPerSecond, askBurst), docs: make(map[string]*document)}
+	c.peers[p] = &peer{asks: rate.NewLimiter(asksPerSecond, askBurst), heres: rate.NewLimiter(heresPerSecond, maxWriters), docs: make(map[string]*document)}
 	c.spread.joined(p)
+	c.around.joined(p)
 	c.sink.Joined(p, addr)
 }
 
 func (c *Channel) left(p Peer) {
 	delete(c.peers, p)
 	c.spread.left(p)
+	c.around.change()
 	c.sink.Left(p)
 }
 
@@ -318,6 +332,10 @@ func (c *Channel) answered(p Peer, from *peer, m message) {
 		}
 	case topicHas:
 		c.spread.compare(p, m.writer, Holding{First: m.offset, Size: m.number, Time: m.total, Root: m.root, Targets: m.targets})
+	case topicHere:
+		if from.heres.AllowN(c.now(), 1) {
+			c.around.heard(p, m)
+		}
 	case topicRoot, topicTargets:
 		c.gather(p, from, m)
 	case topicFork:

@@ -20,6 +20,9 @@
 //	       d 1:g i<targets>e 1:n i<size>e 1:o i<first>e 1:p i<root>e 1:r 3:has 1:t i<time>e 1:w <writer> e
 //	                 never asked for: the sender has a head over n entries, signed at t, and those
 //	                 from o on, by versions p and g of the documents (no g: no targets document)
+//	       d 1:o i<seconds>e 1:r 4:here 1:t i<Unix ms>e 1:v <signature> 1:w <writer> e   never asked for:
+//	                 a node of the writer was here at t, as its key says; with 1:x i1e it has
+//	                 left. The sender heard it o seconds ago
 //
 // An ask upd may have 1:l i<bytes>e, the most that the answer should have; an ask page
 // 1:c i<entries>e: then as many pages come as that takes, at most 32.
@@ -46,6 +49,24 @@
 // anybody keeping account of messages. Who has the newer documents has more, whatever the
 // sizes are, since a document may take a log back; then come size and time. So a new document,
 // and a base, reach whoever was behind in one round.
+//
+// # Who is around
+//
+// A writer's node says every 30 s that it is there, and once that it leaves. Its key signs
+// that ([signing.Presence]), so nobody can say it for another, and who passes it on need not
+// be believed; it is passed on as news are, by everybody who has verified it, and told to
+// whoever joins. A writer counts as around for 90 s after it was heard, whereby what a peer
+// says that it heard long ago counts less; nothing is believed that was signed more than 10
+// minutes ago by the own clock, or before what is known, so a replay keeps somebody around for
+// that long at most, with whoever has heard nothing newer. Of one writer four words are
+// taken at once and one each 5 s, of a peer 256 and 10 a second; what is not newer costs no
+// look at its signature, and only what verifies is kept, one word a writer.
+//
+// This is told to every member of the swarm, and to nobody else: neither to the DHT, nor to
+// trackers, web servers or the local network. A node can be told not to say it. A
+// follower says nothing: others see a connection, count it, and know no name. How many
+// there are beside the writers is what each node sees connected with itself; nobody is
+// asked for it, and it may be fewer than there are.
 //
 // # Items in the DHT
 //

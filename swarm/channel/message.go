@@ -1,6 +1,7 @@
 package channel
 
 import (
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 
@@ -29,23 +30,29 @@ const (
 	topicTargets = "tgt"
 	topicFork    = "fork" // of answers only
 	topicHas     = "has"  // of answers only
+	topicHere    = "here" // of answers only
 )
 
 // message is an ask or an answer.
 type message struct {
-	answer  bool
-	topic   string
-	writer  string   // not of documents
-	hash    [32]byte // h: of tgt
-	number  int64    // n: a size or a version
-	first   int64    // i: of page
-	offset  int64    // o: of documents; of has the first entry that can be asked for
-	total   int64    // t: of answers about documents; of has when the head was signed, Unix seconds
-	most    int64    // c: entries that an ask for pages wants; 0: one page
-	root    int64    // p: of has, the newest root document; 0: not said
-	targets int64    // g: of has, the targets document in force; 0: none, or not said
-	room    int64    // l: bytes that the answer to an ask for an update may have; 0: signing.MaxUpdate
-	value   []byte   // v: of answers; aliases what was parsed
+	answer bool
+	topic  string
+	writer string   // not of documents
+	hash   [32]byte // h: of tgt
+	number int64    // n: a size or a version
+	first  int64    // i: of page
+	// o: of documents; of has the first entry that can be asked for; of here how many seconds
+	// ago the sender heard it
+	offset int64
+	// t: of answers about documents; of has when the head was signed, Unix seconds; of here when
+	// it was said, Unix ms
+	total   int64
+	left    bool   // x: of here, that the writer's node has left
+	most    int64  // c: entries that an ask for pages wants; 0: one page
+	root    int64  // p: of has, the newest root document; 0: not said
+	targets int64  // g: of has, the targets document in force; 0: none, or not said
+	room    int64  // l: bytes that the answer to an ask for an update may have; 0: signing.MaxUpdate
+	value   []byte // v: of answers; aliases what was parsed
 }
 
 // document reports whether the message is about a document, which travels in parts.
@@ -81,11 +88,11 @@ func (m message) bytes() []byte {
 	if m.room > 0 {
 		integer("l", m.room)
 	}
-	has := m.topic == topicHas
+	has, here := m.topic == topicHas, m.topic == topicHere
 	if m.topic == topicRoot || m.topic == topicRange || has || !m.answer && (m.topic == topicUpdate || m.topic == topicPage) {
 		integer("n", m.number)
 	}
-	if m.document() || has {
+	if m.document() || has || here {
 		integer("o", m.offset)
 	}
 	if m.root > 0 {
@@ -97,7 +104,7 @@ func (m message) bytes() []byte {
 		b = bencode.AppendString(b, "q")
 	}
 	b = bencode.AppendString(b, m.topic)
-	if m.answer && m.document() || has {
+	if m.answer && m.document() || has || here {
 		integer("t", m.total)
 	}
 	if m.answer && !has {
@@ -107,6 +114,9 @@ func (m message) bytes() []byte {
 	if !m.document() {
 		b = bencode.AppendString(b, "w")
 		b = bencode.AppendString(b, m.writer)
+	}
+	if m.left {
+		integer("x", 1)
 	}
 	return append(b, 'e')
 }
@@ -143,6 +153,8 @@ func parse(b []byte) (m message, err error) {
 			m.targets = r.Int()
 		case "v":
 			m.value = r.Bytes()
+		case "x":
+			m.left = r.Int() == 1
 		default:
 			r.Skip()
 		}
@@ -165,13 +177,14 @@ func parse(b []byte) (m message, err error) {
 	if m.topic != topicHas {
 		m.root, m.targets = 0, 0
 	}
+	m.left = m.left && m.topic == topicHere
 	return m, m.check()
 }
 
 func (m message) check() error {
 	switch m.topic {
-	case topicUpdate, topicPage, topicRange, topicFork, topicHas:
-		if (m.topic == topicFork || m.topic == topicHas) && !m.answer {
+	case topicUpdate, topicPage, topicRange, topicFork, topicHas, topicHere:
+		if (m.topic == topicFork || m.topic == topicHas || m.topic == topicHere) && !m.answer {
 			return fmt.Errorf("%w: %s is told, not asked for", errMessage, m.topic)
 		}
 		if len(m.writer) > maxWriter || !signing.ValidWriter(m.writer) {
@@ -191,6 +204,9 @@ func (m message) check() error {
 	}
 	if m.topic == topicHas && (m.offset > m.number || len(m.value) > 0) {
 		return fmt.Errorf("%w: %d entries from %d on", errMessage, m.number, m.offset)
+	}
+	if m.topic == topicHere && len(m.value) != ed25519.SignatureSize {
+		return fmt.Errorf("%w: a signature of %d bytes", errMessage, len(m.value))
 	}
 	if m.answer && m.topic == topicRange && (len(m.value)%32 != 0 || len(m.value)/32 > maxRange) {
 		return fmt.Errorf("%w: range of %d bytes", errMessage, len(m.value))

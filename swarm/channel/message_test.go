@@ -20,6 +20,8 @@ var samples = []message{
 	{topic: topicPage, writer: "m", first: 7, number: 900, most: 512},
 	{topic: topicHas, writer: "m", answer: true, number: 9, offset: 2, total: 1766400000},
 	{topic: topicHas, writer: "m", answer: true, number: 9, offset: 2, total: 1766400000, root: 3, targets: 12},
+	{topic: topicHere, writer: "alice", answer: true, total: 1766400000123, value: make([]byte, 64)},
+	{topic: topicHere, writer: "alice", answer: true, total: 1766400000123, left: true, value: make([]byte, 64)},
 	{topic: topicFork, writer: "alice", answer: true, value: []byte("de")},
 }
 
@@ -46,7 +48,7 @@ func TestMalformed(t *testing.T) {
 		"d1:ni-1e1:q3:upd1:w1:me", "d1:ni1e1:oi-1e1:q4:roote", "d1:r5:range1:v3:abc1:w1:me",
 		"d1:ni1e1:oi0e1:r4:root1:ti99999999e1:v1:xe", "d1:q3:upd1:w1:mei0e",
 		"d1:oi0e1:q3:tgte", "d1:h1:x1:oi0e1:q3:tgte", "d1:q4:fork1:w1:me", "d1:ni1e1:oi0e1:q3:has1:ti0e1:w1:me", "d1:ni1e1:oi2e1:r3:has1:ti0e1:w1:me", "d1:li-1e1:ni1e1:q3:upd1:w1:me",
-		"d1:r4:fork1:v2:dee",
+		"d1:r4:fork1:v2:dee", "d1:q4:here1:ti1e1:w1:me", "d1:r4:here1:ti1e1:v2:xx1:w1:me",
 		"d1:h32:xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx1:oi262145e1:q3:tgte",
 		"d1:h32:xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx1:oi0e1:r3:tgt1:ti262145e1:v1:xe",
 	} {

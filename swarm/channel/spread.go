@@ -339,6 +339,7 @@ func (s *spread) run() {
 		s.tellLate(now)
 		s.askDue(now)
 		s.compareOne(now)
+		s.c.around.expire(now)
 		t.Reset(s.wait(now))
 	}
 }
@@ -456,6 +457,7 @@ func (s *spread) compareOne(now time.Time) {
 	for _, w := range s.writers() {
 		s.tell(p, w)
 	}
+	s.c.around.tellOne(p)
 }
 
 // nextRepair spreads repairs, so that not all nodes do it at once.

@@ -76,8 +76,10 @@ type Channel struct {
 	Targets        int64    `json:"targets,omitempty"` // version; 0: nobody else writes
 	TargetsExpires string   `json:"targets_expires,omitempty"`
 	Writers        []string `json:"writers,omitempty"`
-	Here           []string `json:"here"` // private keys on this machine: root, head, targets, dht
-	Next           []string `json:"next"` // what to do, most urgent first
+	Around         []string `json:"around,omitempty"` // writers whose nodes are in the swarm; left out while no node runs
+	Others         int      `json:"others,omitempty"` // connected peers that do not say that they write
+	Here           []string `json:"here"`             // private keys on this machine: root, head, targets, dht
+	Next           []string `json:"next"`             // what to do, most urgent first
 }
 
 // Repaired says how a channel goes on.
@@ -174,6 +176,9 @@ func (l Channel) Show(time.Time) (string, string) {
 			who = "nobody else"
 		}
 		line("targets", "version %d: %s, until %s", l.Targets, Clean(who), Clean(day(l.TargetsExpires)))
+	}
+	if len(l.Around) > 0 || l.Others > 0 {
+		line("around", "%s", around(l.Around, l.Others))
 	}
 	here := strings.Join(l.Here, " ")
 	if here == "" {

@@ -29,9 +29,18 @@ type Followed struct {
 	Dropped bool   `json:"dropped,omitempty"` // it is followed no more
 }
 
+// Around is who is in the swarm of a channel that this node follows.
+type Around struct {
+	Channel string   `json:"channel"` // 40 characters
+	Name    string   `json:"name"`    // of the channel, as this node calls it
+	Writers []string `json:"writers"` // whose nodes have proven that they are there
+	Others  int      `json:"others"`  // peers that are connected with this node and do not say that they write
+}
+
 func (Told) Type() string     { return "entry" }
 func (Feeds) Type() string    { return "feeds" }
 func (Followed) Type() string { return "followed" }
+func (Around) Type() string   { return "around" }
 
 // MarshalJSON returns the entry's line without its type, which Encode adds.
 func (l Told) MarshalJSON() ([]byte, error) {
@@ -109,4 +118,25 @@ func (l Followed) Show(time.Time) (string, string) {
 		what = "dropped    "
 	}
 	return "", what + Clean(l.Name) + " · " + Clean(l.Channel)
+}
+
+func (l Around) Show(time.Time) (string, string) {
+	return "around     " + Clean(l.Name) + " · " + around(l.Writers, l.Others), ""
+}
+
+// around says who is there.
+func around(writers []string, others int) string {
+	names := make([]string, len(writers))
+	for i, w := range writers {
+		names[i] = Clean(w)
+	}
+	switch {
+	case len(names) > 0 && others > 0:
+		return strings.Join(names, ", ") + " and " + count(others, "other")
+	case len(names) > 0:
+		return strings.Join(names, ", ")
+	case others > 0:
+		return count(others, "other")
+	}
+	return "nobody"
 }

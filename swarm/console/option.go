@@ -47,12 +47,13 @@ type Node struct {
 	LimitLAN  bool     // the limits bind near peers too
 	MachineID string   // what tells that two nodes share a machine; empty: the system's
 	Blind     bool     // take all peers for equally near; for measurements
+	Hidden    bool     // do not say that this machine's writers are around; only seed
 	Handful   int      // how many peers an origin transfers to in any one second; only seed
 }
 
 const defaultHandful = 8
 
-var nodeFlags = []string{"listen", "site", "site-map", "iface", "lan-only", "dht", "dht-bootstrap", "limit-up", "limit-down", "limit-lan", "machine-id", "blind-tiers", "handful"}
+var nodeFlags = []string{"listen", "site", "site-map", "iface", "lan-only", "dht", "dht-bootstrap", "limit-up", "limit-down", "limit-lan", "machine-id", "blind-tiers", "handful", "hidden"}
 
 // AddFlags adds the node's flags; handful only for a binary that publishes.
 func (n *Node) AddFlags(f *pflag.FlagSet, publishes bool) {
@@ -72,6 +73,7 @@ func (n *Node) AddFlags(f *pflag.FlagSet, publishes bool) {
 	f.Lookup("blind-tiers").Hidden = true // of no use to anybody but bench
 	if publishes {
 		n.Handful = defaultHandful
+		f.BoolVar(&n.Hidden, "hidden", false, "do not tell the members of your channels that you are around")
 		f.Var(rangeValue{&n.Handful, 1, 1024}, "handful", "how many peers the origin sends to in any one second")
 	}
 }

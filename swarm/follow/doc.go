@@ -39,6 +39,12 @@
 // places a document has taken back are read again, but a reader who was beyond them goes on from
 // where it was.
 //
+// # Who is around
+//
+// [Follower.Around] names the writers whose nodes prove that they are in the swarm, by the
+// documents in force, and counts the other peers that are connected here (package channel).
+// A follower tells no name of its own, and says nothing of what it follows elsewhere.
+//
 // # The local network
 //
 // Offers of the local network are news like any other ([Follower.Hear]), and their senders are

@@ -137,7 +137,7 @@ func Open(cfg Config) (*Follower, error) {
 	f.later = func(d time.Duration, do func()) { f.working.Go(func() { after(ctx, d, do) }) }
 	f.channel, err = channel.Join(cfg.Node, channel.Config{
 		ID: cfg.ID, Source: held{trust}, Sink: ears{f}, Peers: cfg.Peers, Trackers: cfg.Trackers, Now: cfg.Now,
-		Private: f.Private(), Writers: f.open,
+		Private: f.Private(), Writers: f.open, VerifyHere: trust.VerifyPresence, Around: func() { f.change(func() {}) },
 	})
 	if err != nil {
 		stop()
@@ -229,6 +229,10 @@ func (f *Follower) Peers() int {
 	defer f.mu.Unlock()
 	return len(f.peers)
 }
+
+// Around returns who is in the channel's swarm. Of this node nobody is told more than that
+// somebody is connected.
+func (f *Follower) Around() channel.Around { return f.channel.Around() }
 
 // Traffic returns how many bytes of messages were sent and received about the channel.
 func (f *Follower) Traffic() (sent, received int64) { return f.channel.Traffic() }

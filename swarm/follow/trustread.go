@@ -147,6 +147,11 @@ func (t *Trust) Standing(writer string, now time.Time, sources, asked int) signi
 	return see(t, func(s *signing.Trusted) signing.Standing { return s.Standing(writer, now, sources, asked) })
 }
 
+// VerifyPresence checks that a writer's key has signed a presence.
+func (t *Trust) VerifyPresence(p signing.Presence, now time.Time) error {
+	return see(t, func(s *signing.Trusted) error { return s.VerifyPresence(p, now) })
+}
+
 // Evidence returns the proof that a writer has forked; ok is false if it has not.
 func (t *Trust) Evidence(writer string) (e signing.Evidence, ok bool) {
 	t.mu.Lock()

@@ -37,6 +37,8 @@ type Config struct {
 	Cosigners []Cosigner
 	// Seal encrypts an entry of a private channel; nil: such a channel takes none.
 	Seal func(entry []byte) ([]byte, error)
+	// Hidden keeps the node from saying that its writer is around.
+	Hidden bool
 	// Newer is told of a root document that follows the newest one here and that peers have:
 	// it was made elsewhere. Its keys are verified; Reload goes over to it. It runs in a
 	// goroutine of its own. May be nil.
@@ -109,6 +111,9 @@ func Open(ctx context.Context, cfg Config) (*Publisher, error) {
 		return nil, errors.Join(err, p.Close())
 	}
 	p.beats.Go(func() { p.heartbeat(beat) })
+	if !cfg.Hidden {
+		p.beats.Go(func() { p.sayHere(beat) })
+	}
 	return p, nil
 }
 
@@ -125,6 +130,7 @@ func (p *Publisher) join(ctx context.Context) error {
 	p.channel, err = channel.Join(p.cfg.Node, channel.Config{
 		ID: p.ID(), Source: source{p}, Sink: sink{p}, Peers: p.cfg.Peers, Trackers: p.cfg.Trackers, Now: p.cfg.Now,
 		Private: p.secret(), Origin: true, Writers: func() []string { return []string{signing.MainWriter, p.writer} },
+		VerifyHere: p.verifyHere,
 	})
 	if err != nil {
 		return errors.Join(err, p.closeLog())
