@@ -28,6 +28,7 @@ type followed struct {
 	before  [][32]byte // the compact range [0, first)
 	first   int64      // index of entries[0]; head.Size when there are none
 	entries [][]byte   // the newest entries, at most MaxUpdate bytes of them
+	leaves  []node     // of entries, each
 	upto    []node     // the compact range [0, head.Size): before and the leaves of entries
 	next    int64      // first index that has not been handed on
 	fork    *Fork      // frozen since this was found

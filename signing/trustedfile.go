@@ -22,79 +22,90 @@ const (
 // members of a writer, b is the base that was applied last, gone has First, Size and
 // Version of what was withdrawn, open tells that the range of the base is missing, shut
 // that the writer is closed, since that no head signed until then is taken.
-func (t *Trusted) Bytes() []byte {
-	m := []pair{{"id", bencode.AppendString(nil, t.id[:])}, {"v", bencode.AppendInt(nil, stateVersion)}}
+func (t *Trusted) Bytes() []byte { return t.AppendBytes(nil) }
+
+// AppendBytes appends what Bytes returns to b: it is written at every update, so whoever
+// writes it keeps the room.
+func (t *Trusted) AppendBytes(b []byte) []byte {
+	b = append(b, 'd') // the keys stand in their order
 	if t.grant.at > 0 {
-		m = append(m, pair{"grant", appendDict(nil, []pair{
+		b = bencode.AppendString(b, "grant")
+		b = appendDict(b, []pair{
 			{"a", bencode.AppendInt(nil, t.grant.at)}, {"h", bencode.AppendString(nil, t.grant.hash[:])}, {"v", bencode.AppendInt(nil, t.grant.version)},
-		})})
+		})
 	}
+	b = bencode.AppendString(bencode.AppendString(b, "id"), t.id[:])
 	if len(t.past) > 0 {
-		var docs [][]byte
-		for _, d := range t.past {
-			docs = append(docs, d.raw)
-		}
-		m = append(m, pair{"past", appendList(nil, docs)})
+		b = appendRaw(bencode.AppendString(b, "past"), t.past, (*Targets).Bytes)
 	}
 	if len(t.roots) > 0 {
-		var docs [][]byte
-		for _, r := range t.roots {
-			docs = append(docs, r.raw)
-		}
-		m = append(m, pair{"roots", appendList(nil, docs)})
+		b = appendRaw(bencode.AppendString(b, "roots"), t.roots, (*Root).Bytes)
 	}
 	if t.targets != nil {
-		m = append(m, pair{"targets", bencode.AppendString(nil, t.targets.raw)})
+		b = bencode.AppendString(bencode.AppendString(b, "targets"), t.targets.raw)
 	}
+	b = bencode.AppendInt(bencode.AppendString(b, "v"), stateVersion)
 	if t.wanted > 0 {
-		m = append(m, pair{"want", bencode.AppendInt(nil, t.wanted)})
+		b = bencode.AppendInt(bencode.AppendString(b, "want"), t.wanted)
 	}
-	var writers []pair
-	for _, name := range t.names() {
-		writers = append(writers, pair{name, t.writers[name].bytes()})
+	if len(t.writers) > 0 {
+		b = append(bencode.AppendString(b, "writers"), 'd')
+		for _, name := range t.names() {
+			b = t.writers[name].append(bencode.AppendString(b, name))
+		}
+		b = append(b, 'e')
 	}
-	if len(writers) > 0 {
-		m = append(m, pair{"writers", appendDict(nil, writers)})
-	}
-	return appendDict(nil, m)
+	return append(b, 'e')
 }
 
-func (w *followed) bytes() []byte {
-	var m []pair
+// appendRaw appends documents as a list.
+func appendRaw[T any](b []byte, documents []T, raw func(T) []byte) []byte {
+	b = append(b, 'l')
+	for _, d := range documents {
+		b = bencode.AppendString(b, raw(d))
+	}
+	return append(b, 'e')
+}
+
+func (w *followed) append(b []byte) []byte {
+	b = append(b, 'd') // the keys stand in their order
+	if w.base != nil {
+		b = append(bencode.AppendString(b, "b"), w.base.bytes()...)
+	}
 	if w.head.Raw != nil {
-		m = append(m, pair{"c", bencode.AppendString(nil, w.head.Raw)})
+		b = bencode.AppendString(bencode.AppendString(b, "c"), w.head.Raw)
 	}
 	if len(w.entries) > 0 {
-		m = append(m, pair{"e", appendList(nil, w.entries)})
+		b = appendList(bencode.AppendString(b, "e"), w.entries)
 	}
 	if len(w.before) > 0 {
-		m = append(m, pair{"f", appendHashes(nil, w.before)})
-	}
-	if w.next > 0 {
-		m = append(m, pair{"next", bencode.AppendInt(nil, w.next)})
-	}
-	if w.fork != nil {
-		m = append(m, pair{"x", w.fork.Bytes()})
-	}
-	if w.base != nil {
-		m = append(m, pair{"b", w.base.bytes()})
+		b = appendHashes(bencode.AppendString(b, "f"), w.before)
 	}
 	if len(w.withdrawn) > 0 {
-		list := []byte{'l'}
+		b = append(bencode.AppendString(b, "gone"), 'l')
 		for _, g := range w.withdrawn {
-			list = bencode.AppendInt(bencode.AppendInt(bencode.AppendInt(list, g.First), g.Size), g.Version)
+			b = bencode.AppendInt(bencode.AppendInt(bencode.AppendInt(b, g.First), g.Size), g.Version)
 		}
-		m = append(m, pair{"gone", append(list, 'e')})
+		b = append(b, 'e')
 	}
-	for key, set := range map[string]bool{"open": w.rangeless, "shut": w.closed} {
-		if set {
-			m = append(m, pair{key, bencode.AppendInt(nil, 1)})
+	if w.next > 0 {
+		b = bencode.AppendInt(bencode.AppendString(b, "next"), w.next)
+	}
+	for _, f := range []struct {
+		key string
+		set bool
+	}{{"open", w.rangeless}, {"shut", w.closed}} {
+		if f.set {
+			b = bencode.AppendInt(bencode.AppendString(b, f.key), 1)
 		}
 	}
 	if !w.since.IsZero() {
-		m = append(m, pair{"since", bencode.AppendInt(nil, w.since.Unix())})
+		b = bencode.AppendInt(bencode.AppendString(b, "since"), w.since.Unix())
 	}
-	return appendDict(nil, m)
+	if w.fork != nil {
+		b = append(bencode.AppendString(b, "x"), w.fork.Bytes()...)
+	}
+	return append(b, 'e')
 }
 
 func (b *Base) bytes() []byte {

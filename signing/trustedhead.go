@@ -168,14 +168,16 @@ func (t *Trusted) extend(writer string, w followed, h Head, u Update, acc Accept
 	if w.head.Raw == nil && w.base == nil && len(t.writers) >= maxWriters && !t.evict() {
 		return acc, fmt.Errorf("update of writer %q: %w: %d writers are followed already", writer, ErrUnsupported, maxWriters)
 	}
+	leaves := all[len(all)-len(u.Entries):]
 	next := w
 	next.head, next.stale = h, false
 	if len(w.entries) == 0 || first < w.first || first > held {
 		before, _ := prefix(all, first) // entries are leaves of all, so first is a border
 		next.first, next.before = first, hashesOf(compact(0, before))
-		next.entries = slices.Clone(u.Entries)
+		next.entries, next.leaves = slices.Clone(u.Entries), slices.Clone(leaves)
 	} else {
 		next.entries = slices.Concat(w.entries[:first-w.first], u.Entries)
+		next.leaves = slices.Concat(w.leaves[:first-w.first], leaves)
 	}
 	next.upto = compact(0, all)
 	next.trim()

@@ -270,5 +270,6 @@ func (w *followed) verifyRange() error {
 		return ErrBogus
 	}
 	w.first, w.upto = w.head.Size-int64(len(w.entries)), compact(0, nodes)
+	w.leaves = nodes[len(nodes)-len(w.entries):]
 	return nil
 }

@@ -185,6 +185,7 @@ func (t *Trusted) rebase(writer string, b Base, version int64) {
 			from, next.next = 0, 0 // all of it was another history
 		case b.Size == w.head.Size:
 			next.head, next.before, next.first, next.entries, next.upto, next.rangeless = w.head, w.before, w.first, w.entries, w.upto, w.rangeless
+			next.leaves = w.leaves
 		default:
 			next.cut(&w, mine)
 		}
@@ -214,7 +215,8 @@ func (next *followed) cut(w *followed, mine []node) {
 	next.upto, next.rangeless = compact(0, mine), false
 	next.before = hashesOf(next.upto)
 	if next.first > w.first { // some of the entries stay
-		next.first, next.before, next.entries = w.first, w.before, w.entries[:next.first-w.first]
+		n := next.first - w.first
+		next.first, next.before, next.entries, next.leaves = w.first, w.before, w.entries[:n], w.leaves[:n]
 	}
 }
 

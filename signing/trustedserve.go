@@ -65,7 +65,7 @@ func (t *Trusted) Range(writer string, size int64) (rng [][32]byte, ok bool) {
 // nodes returns nodes that cover exactly what is held.
 func (w *followed) nodes() []node {
 	before, _ := nodesOf(0, w.first, w.before)
-	return slices.Concat(before, leavesOf(w.entries))
+	return slices.Concat(before, w.leaves)
 }
 
 // prefix returns nodes that cover exactly the first size entries. For who is up to date
@@ -107,6 +107,6 @@ func (w *followed) trim() {
 		before, _ := prefix(w.nodes(), w.first+int64(keep))
 		w.before = hashesOf(compact(0, before))
 		w.first += int64(keep)
-		w.entries = slices.Clone(w.entries[keep:])
+		w.entries, w.leaves = slices.Clone(w.entries[keep:]), slices.Clone(w.leaves[keep:])
 	}
 }

@@ -37,6 +37,7 @@ type Trust struct {
 	mu      sync.Mutex // guards what follows
 	state   *signing.Trusted
 	written []byte // state.Bytes() as it is on disk
+	room    []byte // for the next, so that a state that grows slowly makes no garbage
 }
 
 // OpenTrust reads the trust file of a channel in a directory. Without a file it is a
@@ -99,18 +100,20 @@ func (t *Trust) Do(change func(*signing.Trusted) error) error {
 }
 
 func (t *Trust) write() error {
-	b := t.state.Bytes()
+	b := t.state.AppendBytes(t.room[:0])
+	t.room = b
 	if bytes.Equal(b, t.written) {
 		return nil
 	}
 	sum := sha256.Sum256(b)
-	err := durable.WriteFile(t.fs, t.path, append(slices.Clone(b), sum[:]...))
+	t.room = append(b, sum[:]...)
+	err := durable.WriteFile(t.fs, t.path, t.room)
 	if err == nil {
-		t.written = b
+		t.written, t.room = b, t.written
 		return nil
 	}
 	err = fmt.Errorf("keep trust of channel %s: %w", t.state.ID(), err)
-	before, perr := signing.ParseTrusted(t.written)
+	before, perr := signing.ParseTrusted(slices.Clone(t.written)) // whose room is used again
 	if perr != nil {
 		return errors.Join(err, perr)
 	}
