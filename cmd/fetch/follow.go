@@ -137,7 +137,7 @@ nobody answered before --timeout), 11, 12, 14, 15 (--once: the program failed), 
 	}
 	f := cmd.Flags()
 	f.StringVar(&r.Name, "name", "", "what to call the channel here: a-z, 0-9, dot, dash, underscore (default what its link says)")
-	f.Var(console.Range(&r.Last, 0, 10_000), "last", "show the newest so many of each channel, even if they were shown before; 0 = none but what is new")
+	f.Var(console.Range(&r.Last, 0, 1_000_000), "last", "show the newest so many of each channel, even if they were shown before; 0 = none but what is new")
 	f.Var(console.SinceFlag(&r.Since, a.Env.Now), "since", "show what was said since then, even if it was shown before: 24h, 7d, 2026-01-02")
 	f.StringSliceVar(&r.Tags, "tag", nil, "only entries with this tag; several are separated by commas, or given one by one")
 	f.StringVarP(&output, "output", "o", "", "directory to put the files of entries into, each entry's in one of its own")

@@ -327,8 +327,9 @@ func (rd *reader) older(ctx context.Context, last int, since time.Time) error {
 // before gets entries of a writer that come before an index: the last missing ones, or all
 // since a time, whichever are more.
 func (rd *reader) before(ctx context.Context, writer string, end int64, missing int, since time.Time) (out []feed.Entry, err error) {
-	const run = 256
-	for first := end; first > 0 && end-first < follow.MaxOlder; {
+	const run, room = 256, 64 << 20 // entries, bytes
+	size := 0
+	for first := end; first > 0 && size < room; {
 		enough := len(out) >= missing
 		if enough && (since.IsZero() || len(out) > 0 && out[0].Said().Before(since)) {
 			break
@@ -340,6 +341,7 @@ func (rd *reader) before(ctx context.Context, writer string, end int64, missing 
 		}
 		var part []feed.Entry
 		for _, t := range told {
+			size += len(t.Raw)
 			said, err := t.Entry()
 			if err != nil {
 				continue

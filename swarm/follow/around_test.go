@@ -38,7 +38,7 @@ func TestWhoIsAround(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := channel.Join(liar, channel.Config{ID: w.root.ID(), Source: held{trust}, Sink: deaf{}, Peers: near.cfg.Node.Addrs()})
+	c, err := channel.Join(liar, channel.Config{ID: w.root.ID(), Source: held{t: trust}, Sink: deaf{}, Peers: near.cfg.Node.Addrs()})
 	if err != nil {
 		t.Fatal(err)
 	}

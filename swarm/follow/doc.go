@@ -35,7 +35,13 @@
 // missing in pages, of peers that say that they hold it, the writers' own nodes last. An [Inbox]
 // takes them into an archive, and each of its readers has a place of its own in it, so that none
 // misses an entry over a crash. The first meeting takes the newest 50 of each writer; what
-// came before is asked for when somebody wants it ([Follower.Older]), and not kept. Entries whose
+// came before is asked for when somebody wants it ([Follower.Older]), and not kept. Beside the
+// archive an Inbox keeps what came as it stands in the logs, bundles of 256 entries with what
+// proves them, under the same bounds: so whoever reads a channel serves all that it keeps of
+// it, to strangers too, when the writer is gone, in pages that whoever gets them verifies
+// against the writer's signed head. That is the whole of a long history's way; no torrents
+// of it are made, since what is asked for in pages comes newest first, from several
+// peers, and a hundred thousand posts are 13 asks. Entries whose
 // places a document has taken back are read again, but a reader who was beyond them goes on from
 // where it was.
 //

@@ -6,13 +6,25 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 
 	"handful/signing"
 	"handful/swarm/channel"
 )
 
 // held is what a follower can tell others.
-type held struct{ t *Trust }
+type held struct {
+	t    *Trust
+	past *atomic.Pointer[past] // nil: there is none
+}
+
+// kept returns what is kept beside the newest, nil if nobody reads the channel.
+func (h held) kept() *past {
+	if h.past == nil {
+		return nil
+	}
+	return h.past.Load()
+}
 
 func (h held) UpdateFor(writer string, size int64) (signing.Update, bool) {
 	return h.t.UpdateFor(writer, size)
@@ -21,7 +33,13 @@ func (h held) RootBytes(version int64) []byte    { return h.t.RootBytes(version)
 func (h held) TargetsBytes(hash [32]byte) []byte { return h.t.TargetsBytes(hash) }
 
 func (h held) Page(writer string, first, count, size int64) (signing.Page, bool) {
-	return h.t.PageOf(writer, first, count, size)
+	if p, ok := h.t.PageOf(writer, first, count, size); ok {
+		return p, true
+	}
+	if past := h.kept(); past != nil {
+		return past.page(writer, first, count, size)
+	}
+	return signing.Page{}, false
 }
 
 func (h held) Range(writer string, size int64) ([][32]byte, bool) { return h.t.Range(writer, size) }

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"handful/signing"
@@ -76,6 +77,7 @@ func (s spoken) Missing(_ channel.Peer, writer string) { s.Channel.Missing(write
 type Follower struct {
 	cfg      Config
 	trust    *Trust
+	past     atomic.Pointer[past] // of who reads the channel; nil: nobody does
 	wire     wire
 	channel  *channel.Channel
 	mirrors  *mirrored
@@ -136,7 +138,7 @@ func Open(cfg Config) (*Follower, error) {
 	f.stop = stop
 	f.later = func(d time.Duration, do func()) { f.working.Go(func() { after(ctx, d, do) }) }
 	f.channel, err = channel.Join(cfg.Node, channel.Config{
-		ID: cfg.ID, Source: held{trust}, Sink: ears{f}, Peers: cfg.Peers, Trackers: cfg.Trackers, Now: cfg.Now,
+		ID: cfg.ID, Source: held{trust, &f.past}, Sink: ears{f}, Peers: cfg.Peers, Trackers: cfg.Trackers, Now: cfg.Now,
 		Private: f.Private(), Writers: f.open, VerifyHere: trust.VerifyPresence, Around: func() { f.change(func() {}) },
 	})
 	if err != nil {

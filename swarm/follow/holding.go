@@ -12,6 +12,11 @@ func (h held) Holds(writer string) (channel.Holding, bool) {
 		return channel.Holding{}, false
 	}
 	first, _ := h.t.Held(writer)
+	if past := h.kept(); past != nil {
+		if oldest, size, ok := past.holds(writer); ok && size >= first {
+			first = min(first, oldest)
+		}
+	}
 	out := channel.Holding{First: first, Size: head.Size, Time: head.Time.Unix()}
 	if root := h.t.Root(); root != nil {
 		out.Root = root.Version()

@@ -48,6 +48,7 @@ type InboxConfig struct {
 // in memory, and for each reader how far it is.
 //
 //	DIR/archive/…       feed.Archive
+//	DIR/past/…          the same as it stands in the logs, for others: see past
 //	DIR/cursors/<name>  a feed.Cursor: what the reader of that name has, and a newline
 //
 // Entries are in the archive before anybody is told of them, and a reader's cursor is
@@ -57,6 +58,7 @@ type Inbox struct {
 	cfg     InboxConfig
 	fs      durable.FS
 	archive *feed.Archive
+	past    *past
 
 	mu     sync.Mutex // guards what follows
 	recent []feed.Entry
@@ -86,7 +88,7 @@ func OpenInbox(cfg InboxConfig) (*Inbox, error) {
 	if err := cfg.FS.MkdirAll(filepath.Join(cfg.Dir, "cursors")); err != nil {
 		return nil, fmt.Errorf("open inbox of channel %s: %w", cfg.Channel, err)
 	}
-	b := &Inbox{cfg: cfg, fs: cfg.FS, archive: a, floor: a.Position(), subs: make(map[chan struct{}]bool)}
+	b := &Inbox{cfg: cfg, fs: cfg.FS, archive: a, past: newPast(cfg.FS, filepath.Join(cfg.Dir, "past")), floor: a.Position(), subs: make(map[chan struct{}]bool)}
 	return b, b.prune(true)
 }
 
@@ -96,12 +98,39 @@ func (b *Inbox) Channel() signing.ID { return b.cfg.Channel }
 // Run takes what a follower hears, until ctx ends or something cannot be written.
 func (b *Inbox) Run(ctx context.Context, f *Follower) error {
 	position := b.archive.Position()
+	f.past.Store(b.past)
+	defer f.past.Store(nil)
 	return f.Read(ctx, func(writer string, size int64) int64 {
 		if next := cmp.Or(f.Trust().Next(writer), position[writer]); next > 0 {
+			// What a crash has taken from behind the past is read once more.
+			if first, has, ok := b.past.holds(writer); ok && has < next && next-has <= maxAhead && has > first {
+				next = has
+			}
 			return next
 		}
 		return size - int64(b.cfg.First)
-	}, b.take)
+	}, func(told []Told) error {
+		if err := b.take(told); err != nil {
+			return err
+		}
+		return b.keepPast(f, told)
+	})
+}
+
+// keepPast keeps what came as others may ask for it.
+func (b *Inbox) keepPast(f *Follower, told []Told) error {
+	for len(told) > 0 {
+		first := told[0]
+		var raws [][]byte
+		for len(told) > 0 && told[0].Writer == first.Writer && told[0].Index == first.Index+int64(len(raws)) {
+			raws, told = append(raws, told[0].Raw), told[1:]
+		}
+		border := func(at int64) ([][32]byte, bool) { return f.border(first.Writer, at) }
+		if err := b.past.take(first.Writer, first.Index, raws, border); err != nil {
+			return fmt.Errorf("channel %s: %w", b.cfg.Channel, err)
+		}
+	}
+	return nil
 }
 
 // take keeps what came.
@@ -189,6 +218,9 @@ func (b *Inbox) prune(now bool) error {
 	}
 	dropped, err := b.archive.Prune(keep, pin, at)
 	if err != nil {
+		return err
+	}
+	if err := b.past.prune(keep, at); err != nil {
 		return err
 	}
 	if dropped > 0 {

@@ -33,6 +33,7 @@ const (
 	batch        = 256     // entries of a writer that are handed on at a time
 	maxAhead     = 4096    // entries of a writer that are asked for at a time
 	maxAheadSize = 8 << 20 // bytes of them
+	maxLefts     = 32      // ranges of a window that are remembered
 	maxHeads     = 8       // of a writer, that pages may be proven against
 	// pageTime is how long a page is waited for before another peer is asked.
 	pageTime = 1500 * time.Millisecond
@@ -47,6 +48,7 @@ type window struct {
 	upto  int64                 // entries before it were asked for
 	moved time.Time             // when something was asked for or came
 	tried map[channel.Peer]bool // since something came
+	left  map[int64][][32]byte  // compact ranges [0, i) that came with pages from i on; about maxLefts
 	gone  int64                 // version of the document that took entries back last
 }
 
@@ -193,6 +195,7 @@ func (f *Follower) handedOn(told []Told, done *handed) {
 			w.next = t.Index + 1
 			w.size -= len(w.raw[t.Index])
 			delete(w.raw, t.Index)
+			delete(w.left, t.Index)
 			done.next[t.Writer] = w.next
 		}
 	})
@@ -270,6 +273,12 @@ func (f *Follower) keepPage(writer string, page signing.Page) bool {
 		}
 		win.moved = f.cfg.Now()
 		clear(win.tried)
+		if win.left == nil {
+			win.left = make(map[int64][][32]byte)
+		}
+		if len(win.left) < maxLefts || page.First == win.next {
+			win.left[page.First] = page.Left
+		}
 		for n, raw := range page.Entries {
 			at := page.First + int64(n)
 			if at < win.next || win.raw[at] != nil || win.size+len(raw) > maxAheadSize {
@@ -292,4 +301,18 @@ func (f *Follower) unasked(writer string, page signing.Page) (out []place) {
 		}
 	}
 	return out
+}
+
+// border returns the compact range [0, at) of a writer's log, if it is known.
+func (f *Follower) border(writer string, at int64) ([][32]byte, bool) {
+	if left, ok := f.trust.Range(writer, at); ok {
+		return left, true
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if win := f.windows[writer]; win != nil {
+		left, ok := win.left[at]
+		return left, ok
+	}
+	return nil, false
 }

@@ -144,12 +144,24 @@ type listener struct {
 // listen follows w with a node, and with what is in dir.
 func listen(t *testing.T, node *swarm.Node, w *talker, dir string, peers ...netip.AddrPort) *listener {
 	t.Helper()
+	return listenAt(t, node, w, dir, 0, append(peers, w.node.Addrs()...))
+}
+
+// listenFrom follows w with a node of its own from the newest so many entries on, and knows
+// these peers alone.
+func listenFrom(t *testing.T, w *talker, first int, peers []netip.AddrPort) *listener {
+	t.Helper()
+	return listenAt(t, startNode(t), w, t.TempDir(), first, peers)
+}
+
+func listenAt(t *testing.T, node *swarm.Node, w *talker, dir string, first int, peers []netip.AddrPort) *listener {
+	t.Helper()
 	l := &listener{t: t, dir: dir, ended: make(chan error, 1)}
 	var err error
-	if l.f, err = Open(Config{Node: node, Dir: filepath.Join(dir, "trust"), ID: w.root.ID(), Peers: append(peers, w.node.Addrs()...)}); err != nil {
+	if l.f, err = Open(Config{Node: node, Dir: filepath.Join(dir, "trust"), ID: w.root.ID(), Peers: peers}); err != nil {
 		t.Fatal(err)
 	}
-	if l.inbox, err = OpenInbox(InboxConfig{Channel: w.root.ID(), Dir: dir}); err != nil {
+	if l.inbox, err = OpenInbox(InboxConfig{Channel: w.root.ID(), Dir: dir, First: first}); err != nil {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(context.Background())

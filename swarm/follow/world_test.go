@@ -249,7 +249,7 @@ func (w *world) follow(files durable.FS, dir string, id signing.ID) (*follower, 
 		return nil, err
 	}
 	f := &follower{Follower: newFollower(Config{ID: id, Now: func() time.Time { return w.now }}, trust)}
-	f.member = w.add(held{trust})
+	f.member = w.add(held{t: trust})
 	f.wire, f.member.sink = f.member, ears{f.Follower}
 	f.later = func(_ time.Duration, do func()) { f.timers = append(f.timers, do) }
 	close(f.ready)
