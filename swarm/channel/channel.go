@@ -146,6 +146,11 @@ func Join(n *swarm.Node, cfg Config) (*Channel, error) {
 // Leave ends the membership; no method of the sink runs after it has returned.
 func (c *Channel) Leave(ctx context.Context) error {
 	c.spread.end()
+	if c.spread.pushDue(c.now().Add(originPushEvery)) { // what waits has no other time
+		flush, cancel := context.WithTimeout(ctx, farewell)
+		c.gossip.Flush(flush)
+		cancel()
+	}
 	return c.gossip.Leave(ctx)
 }
 

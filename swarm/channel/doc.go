@@ -40,7 +40,8 @@
 //
 // # How news spread
 //
-// A writer's node tells its news to four peers, whoever accepts them to three more, those
+// A writer's node tells its news to four peers, what follows within a quarter of a second
+// together and then, and whoever accepts them to three more, those
 // that are not known to have them first, and the writer's own node never where there are
 // others. 100 ms later (the writer's node: 1 s) four others are told by has that they are
 // there. Whoever learns that something is missing waits 50 ms for it to come by itself and

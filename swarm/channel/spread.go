@@ -88,9 +88,12 @@ type spread struct {
 	mu    sync.Mutex // guards what follows
 	rand  *rand.Rand
 	known map[Peer]map[string]Holding // by the peers' own word
-	late  map[string]time.Time        // when others are told that news of a writer are here
-	asks  map[string]time.Time        // when what is missing of a writer is asked for
-	asked map[string]asked
+	// pushed is when news of a writer were pushed last, pushes what waits to be.
+	pushed map[string]time.Time
+	pushes map[string]push
+	late   map[string]time.Time // when others are told that news of a writer are here
+	asks   map[string]time.Time // when what is missing of a writer is asked for
+	asked  map[string]asked
 	// origins is when a writer's own node was asked last.
 	origins map[string]time.Time
 	repair  time.Time
@@ -105,6 +108,7 @@ func newSpread(c *Channel, cfg Config) *spread {
 	s := &spread{
 		c: c, origin: cfg.Origin, writers: cfg.Writers, rand: cfg.Rand,
 		quit: make(chan struct{}), wake: make(chan struct{}, 1), ended: make(chan struct{}),
+		pushed: make(map[string]time.Time), pushes: make(map[string]push),
 		known: make(map[Peer]map[string]Holding), late: make(map[string]time.Time),
 		asks: make(map[string]time.Time), asked: make(map[string]asked),
 		origins: make(map[string]time.Time),
@@ -117,36 +121,6 @@ func newSpread(c *Channel, cfg Config) *spread {
 	}
 	s.repair = s.nextRepair(c.now())
 	return s
-}
-
-// Push tells news to a few peers, not to one, which may be 0: whoever they came from. The
-// others hear of them from those. The update must be of what this node now holds.
-func (c *Channel) Push(writer string, u signing.Update, but Peer) {
-	ours, ok := c.source.Holds(writer)
-	if !ok {
-		return
-	}
-	s := c.spread
-	b := message{answer: true, topic: topicUpdate, writer: writer, value: u.Bytes()}.bytes()
-	n, wait := fanout, lateTime
-	if s.origin {
-		n, wait = originFanout, originLateTime
-	}
-	s.mu.Lock()
-	to := s.lacking(writer, ours, but, n)
-	for _, p := range to {
-		told := ours
-		told.First = ours.Size
-		s.remember(p, writer, told, false)
-	}
-	if _, due := s.late[writer]; !due {
-		s.late[writer] = c.now().Add(wait)
-	}
-	s.mu.Unlock()
-	for _, p := range to {
-		c.gossip.Send(p, b)
-	}
-	s.poke()
 }
 
 // Missing says that what a peer told of a writer cannot be used, because something before
@@ -171,6 +145,7 @@ func (c *Channel) Forget(writer string) {
 		delete(m, writer)
 	}
 	delete(s.asked, writer)
+	delete(s.pushes, writer)
 }
 
 // Holders returns the peers that say that an entry can be asked of them, origins last.
@@ -336,6 +311,7 @@ func (s *spread) run() {
 		case <-t.C:
 		}
 		now := s.c.now()
+		s.pushDue(now)
 		s.tellLate(now)
 		s.askDue(now)
 		s.compareOne(now)
@@ -354,6 +330,11 @@ func (s *spread) wait(now time.Time) time.Duration {
 			if at.Before(next) {
 				next = at
 			}
+		}
+	}
+	for _, p := range s.pushes {
+		if p.at.Before(next) {
+			next = p.at
 		}
 	}
 	return min(max(next.Sub(now), time.Millisecond), repairTime)
