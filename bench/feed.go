@@ -32,7 +32,7 @@ type feedOptions struct {
 }
 
 // feedCases are the cases in the order in which they run.
-var feedCases = []string{"post", "killed", "burst", "stranger", "away"}
+var feedCases = []string{"post", "killed", "burst", "stranger", "away", "history"}
 
 func feedFlags(args []string, out report) (feedOptions, error) {
 	var o feedOptions
@@ -43,7 +43,7 @@ func feedFlags(args []string, out report) (feedOptions, error) {
 	flags.DurationVar(&o.every, "every", 500*time.Millisecond, "`time` between two of these")
 	flags.IntVar(&o.burst, "burst", 1000, "`number` of posts in the case burst")
 	flags.DurationVar(&o.within, "within", time.Minute, "`time` in which these are said")
-	flags.IntVar(&o.past, "past", 100_000, "`number` of posts that a channel has in the cases stranger and away")
+	flags.IntVar(&o.past, "past", 100_000, "`number` of posts that a channel has in the cases stranger, away and history")
 	flags.IntVar(&o.killed, "killed", 10, "`number` of followers that are killed and started again in the case killed")
 	flags.StringVar(&o.cases, "cases", strings.Join(feedCases, ","), "`cases` to run, separated by commas")
 	flags.IntVar(&o.runs, "runs", 1, "`runs` of each case")
@@ -90,7 +90,7 @@ type feedResult struct {
 	Repeated int     `json:"repeated"`      // entries that a follower printed again
 	Disorder int     `json:"disorder"`      // entries that a follower printed behind later ones
 
-	Seconds  float64 `json:"seconds"`        // stranger, away: from the start of the program to the last line
+	Seconds  float64 `json:"seconds"`        // stranger, away, history: from the start of the program to the last line
 	Received int64   `json:"received_bytes"` // payload of the messages that it got
 	Anon     int64   `json:"anon_bytes"`     // most anonymous memory of any one process
 	CPU      float64 `json:"cpu_seconds"`    // of this process and all followers' of their own

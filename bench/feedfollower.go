@@ -97,8 +97,16 @@ func (f *feedFollower) print(index int64, at time.Time) {
 // has reports whether an entry was printed. The caller holds the board's mu.
 func (f *feedFollower) has(index int64) bool { _, ok := f.printed[index]; return ok }
 
+// hasAll reports whether as many entries were printed.
+func (f *feedFollower) hasAll(n int) bool {
+	f.board.mu.Lock()
+	defer f.board.mu.Unlock()
+	return len(f.printed) == n
+}
+
 // inProcess is a life of a node in this process: what a follower does, less the printing.
-func inProcess(link signing.Link) func(context.Context, *feedFollower) error {
+// It takes the newest first entries; 0: as many as a follower does.
+func inProcess(link signing.Link, first int) func(context.Context, *feedFollower) error {
 	return func(ctx context.Context, f *feedFollower) (err error) {
 		node, err := swarm.Start(ctx, swarm.Config{Listen: "127.0.0.1:0", Isolated: true, MachineID: f.dir})
 		if err != nil {
@@ -118,7 +126,7 @@ func inProcess(link signing.Link) func(context.Context, *feedFollower) error {
 			return err
 		}
 		defer func() { err = errors.Join(err, follower.Close()) }()
-		inbox, err := follow.OpenInbox(follow.InboxConfig{Channel: link.ID, Dir: filepath.Join(f.dir, "feed")})
+		inbox, err := follow.OpenInbox(follow.InboxConfig{Channel: link.ID, Dir: filepath.Join(f.dir, "feed"), First: first})
 		if err != nil {
 			return err
 		}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"time"
 
 	"handful/bench/rival"
@@ -57,6 +58,8 @@ func (m *feedMeasure) once(ctx context.Context, result *feedResult) (err error) 
 		err = r.stranger(ctx, result)
 	case "away":
 		err = r.away(ctx, result)
+	case "history":
+		err = r.history(ctx, result)
 	}
 	result.Busy = readMachineTime().busySince(before)
 	err = errors.Join(err, r.stop())
@@ -97,9 +100,10 @@ func (r *feedRun) say() error {
 }
 
 // follow starts the followers, and waits until they have all that was said.
-func (r *feedRun) follow(ctx context.Context, n, processes int) error {
+// They take the newest first entries; 0: as many as a follower does.
+func (r *feedRun) follow(ctx context.Context, n, processes, first int) error {
 	for i := range n {
-		run := inProcess(r.link)
+		run := inProcess(r.link, first)
 		if i < processes {
 			run = process(r.tools.Fetch, r.link)
 		}
@@ -155,7 +159,7 @@ func (r *feedRun) posts(ctx context.Context, result *feedResult, count int, ever
 	if err := r.say(); err != nil {
 		return err
 	}
-	if err := r.follow(ctx, r.n, r.processes); err != nil {
+	if err := r.follow(ctx, r.n, r.processes, 0); err != nil {
 		return err
 	}
 	if err := r.settle(ctx); err != nil {
@@ -258,7 +262,7 @@ func quantile(all []float64, q float64) float64 {
 }
 
 // long makes a channel with a past, and followers who have its newest.
-func (r *feedRun) long(ctx context.Context, sources int) error {
+func (r *feedRun) long(ctx context.Context, sources, first int) error {
 	r.out.notef("saying %d posts", r.past)
 	log := r.publisher.Log()
 	for len(r.said) < r.past-1 {
@@ -270,7 +274,7 @@ func (r *feedRun) long(ctx context.Context, sources int) error {
 	if err := r.say(); err != nil {
 		return err
 	}
-	if err := r.follow(ctx, sources, 0); err != nil {
+	if err := r.follow(ctx, sources, 0, first); err != nil {
 		return err
 	}
 	return r.settle(ctx)
@@ -279,7 +283,7 @@ func (r *feedRun) long(ctx context.Context, sources int) error {
 // stranger starts one who has never heard of a channel with a long past.
 func (r *feedRun) stranger(ctx context.Context, result *feedResult) error {
 	const sources, newest = 3, 50
-	if err := r.long(ctx, sources); err != nil {
+	if err := r.long(ctx, sources, 0); err != nil {
 		return err
 	}
 	link := r.link
@@ -297,6 +301,39 @@ func (r *feedRun) stranger(ctx context.Context, result *feedResult) error {
 		return err
 	}
 	return r.late(ctx, result, f, began, int64(len(r.said)-newest), newest)
+}
+
+// history starts one who wants all that was ever said when the writer is gone, and followers
+// who have it are left.
+func (r *feedRun) history(ctx context.Context, result *feedResult) error {
+	const sources = 3
+	if err := r.long(ctx, sources, r.past); err != nil {
+		return err
+	}
+	for _, f := range r.followers {
+		if !f.hasAll(r.past) {
+			return fmt.Errorf("follower %s does not have it all", filepath.Base(f.dir))
+		}
+	}
+	link := r.link
+	link.Peers = nil
+	for _, f := range r.followers {
+		link.Peers = append(link.Peers, f.addr)
+	}
+	if err := r.leave(); err != nil {
+		return err
+	}
+	f, err := newFollower(r.board, filepath.Join(r.dir, "stranger"), process(r.tools.Fetch, link, "--last", strconv.Itoa(r.past)))
+	if err != nil {
+		return err
+	}
+	r.followers = append(r.followers, f)
+	began := time.Now()
+	f.start(ctx)
+	if err := r.await(ctx, int64(len(r.said)-1), f); err != nil {
+		return err
+	}
+	return r.late(ctx, result, f, began, 0, r.past)
 }
 
 // late fills in what it took one follower to print the newest entries, from first on.
@@ -320,7 +357,7 @@ func (r *feedRun) late(ctx context.Context, result *feedResult, f *feedFollower,
 // away starts one again who has missed a thousand entries.
 func (r *feedRun) away(ctx context.Context, result *feedResult) error {
 	const missed = 1000
-	if err := r.long(ctx, 3); err != nil {
+	if err := r.long(ctx, 3, 0); err != nil {
 		return err
 	}
 	f, err := newFollower(r.board, filepath.Join(r.dir, "away"), process(r.tools.Fetch, r.link))
@@ -365,14 +402,17 @@ func (r *feedRun) stop() (err error) {
 	return err
 }
 
-// close removes the origin.
-func (r *feedRun) close() (err error) {
-	err = r.stop()
+// leave removes the origin.
+func (r *feedRun) leave() (err error) {
 	if r.publisher != nil {
 		err = errors.Join(err, r.publisher.Close())
 	}
 	if r.node != nil {
 		err = errors.Join(err, r.node.Close())
 	}
+	r.publisher, r.node = nil, nil
 	return err
 }
+
+// close removes all.
+func (r *feedRun) close() error { return errors.Join(r.stop(), r.leave()) }

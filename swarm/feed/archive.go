@@ -54,6 +54,7 @@ type Archive struct {
 	size     int64    // of the last month's complete lines
 	position Cursor
 	damaged  int
+	marks    []mark // ascending; where a reader who has all before may begin
 }
 
 // OpenArchive opens the archive of a channel in dir, and makes it if it is not there.
@@ -196,10 +197,11 @@ func (a *Archive) scan(month string, each func(Entry)) (int64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("read %s: %w", a.path(month), err)
 	}
-	end, damaged, err := readLines(io.NewSectionReader(f, 0, size), func(e Entry) {
+	end, damaged, err := readLines(io.NewSectionReader(f, 0, size), func(e Entry, _ int64) bool {
 		if e.Channel == a.channel {
 			each(e)
 		}
+		return true
 	})
 	if err != nil {
 		return 0, fmt.Errorf("read %s: %w", a.path(month), err)
@@ -208,9 +210,10 @@ func (a *Archive) scan(month string, each func(Entry)) (int64, error) {
 	return end, nil
 }
 
-// readLines reads JSON Lines. It returns where the last complete line ends and how
-// many lines could not be read.
-func readLines(r io.Reader, each func(Entry)) (end int64, damaged int, err error) {
+// readLines reads JSON Lines until each, which is told where an entry's line ends, has
+// enough. It returns where the last complete line that was read ends and how many lines could
+// not be read.
+func readLines(r io.Reader, each func(e Entry, end int64) bool) (end int64, damaged int, err error) {
 	var line []byte // what was read of the current line, at most maxLine+1
 	var length int64
 	chunk := make([]byte, readChunk)
@@ -224,13 +227,14 @@ func readLines(r io.Reader, each func(Entry)) (end int64, damaged int, err error
 			if !complete {
 				break
 			}
-			if e, err := ParseLine(line); err == nil {
-				each(e)
-			} else {
-				damaged++
-			}
+			e, err := ParseLine(line)
 			end += length + 1
 			line, length = line[:0], 0
+			if err != nil {
+				damaged++
+			} else if !each(e, end) {
+				return end, damaged, nil
+			}
 		}
 		if errors.Is(err, io.EOF) {
 			return end, damaged, nil
@@ -308,7 +312,8 @@ func dedup(entries []Entry, n int) []Entry {
 }
 
 // Since returns at most n entries that a cursor does not have, each once, of each
-// writer the lowest indices.
+// writer the lowest indices. It reads from the last mark on before which the cursor has
+// everything, until it has enough: so who reads all of a long archive reads it once.
 func (a *Archive) Since(from Cursor, n int) ([]Entry, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -316,20 +321,16 @@ func (a *Archive) Since(from Cursor, n int) ([]Entry, error) {
 		return nil, nil
 	}
 	byWriter := make(map[string][]Entry)
-	for _, m := range a.months {
-		_, err := a.scan(m, func(e Entry) {
-			if from.Has(e) {
-				return
-			}
-			l := append(byWriter[e.Writer], e)
-			if len(l) > 4*n {
-				l = lowest(l, n)
-			}
-			byWriter[e.Writer] = l
-		})
-		if err != nil {
-			return nil, err
+	seen := make(map[key]bool)
+	err := a.walk(from, func(e Entry) bool {
+		if k := (key{e.Writer, e.Index}); !from.Has(e) && !seen[k] {
+			seen[k] = true
+			byWriter[e.Writer] = append(byWriter[e.Writer], e)
 		}
+		return len(seen) < n
+	})
+	if err != nil {
+		return nil, err
 	}
 	var out []Entry
 	for _, writer := range slices.Sorted(maps.Keys(byWriter)) {

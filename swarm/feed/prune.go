@@ -30,6 +30,7 @@ func (a *Archive) Prune(k Keep, pin []string, now time.Time) (int, error) {
 		drop[key{h.Writer, h.Index}] = true
 	}
 	dropped := 0
+	a.marks = nil // they are of files that are written anew
 	for i, m := range a.months {
 		n, err := a.rewrite(m, i == len(a.months)-1, drop)
 		if err != nil {
