@@ -103,6 +103,16 @@ var guards = []guard{
 	{"inclusion", "", []string{"TestProof"}, one("proof.go", "if err := tlog.CheckRecord(path, h.Size, h.Root, p.Index, tlog.RecordHash(p.Entry)); err != nil {", "if err := error(nil); err != nil && path == nil {")},
 	{"signed elsewhere", "", []string{"TestAttachForms", "TestOutsideSigners"}, one("outside.go", "if k.verify(r.payload, s.sig) {", "if true {")},
 	{"the publisher catches up first", "../swarm/publish", []string{"TestRestoreRefuses"}, one("log.go", "		if err := l.contradicts(h); err != nil {\n			return err\n		}\n	}\n	return nil", "		_ = l.contradicts(h)\n	}\n	return nil")},
+	{"evidence under true documents", "", []string{"TestEvidence"}, one("evidence.go", "if !slices.ContainsFunc(t.roots, func(r *Root) bool {", "if len(t.roots) < 0 && !slices.ContainsFunc(t.roots, func(r *Root) bool {")},
+	{"about to sign is on disk first", "../swarm/publish", []string{"TestCrash"}, one("log.go", "	if err := durable.WriteFile(l.fs, l.path(intentFile), []byte(h.Text())); err != nil {", "	if err := error(nil); err != nil {")},
+	{"a lost log is unconfirmed", "../swarm/publish", []string{"TestMissingLogIsUnconfirmed"}, one("log.go", "	if l.unconfirmed {", "	if false {")},
+	{"what is believed is on disk first", "../swarm/follow", []string{"TestCrash", "TestRollbackAfterRestart"}, one("trust.go", "	err := durable.WriteFile(t.fs, t.path, append(slices.Clone(b), sum[:]...))", "	err := error(nil)\n	_ = sum")},
+	{"the sum of a trust file", "../swarm/follow", []string{"TestCorrupt"}, one("trust.go", "	if sha256.Sum256(b[:end]) != [32]byte(b[end:]) {", "	if false {")},
+	{"one source counts once", "../swarm/follow", []string{"TestFirstContact"}, one("contact.go", "return o.source == source })", "return false })")},
+	{"a bundle of the channel", "../swarm/follow", []string{"TestBundleLies"}, one("bundle.go", "	if in.ID() != f.cfg.ID {", "	if false {")},
+	{"a torrent that the entry names", "../swarm/follow", []string{"TestBundleLies"}, one("bundle.go", "m.InfoSum() != *spec.InfoSum || m.InfoHash() != [20]byte(spec.Infohash) {", "false {")},
+	{"a root document that explodes", "../swarm/channel", []string{"TestUnpackRefuses"}, one("item.go", "	case len(raw) > signing.MaxRoot:", "	case false:")},
+	{"items of the DHT are signed", "../swarm/discover/mainline", []string{"TestHostileReplies"}, one("item.go", "	if !ed25519.Verify(it.Key[:], SignedBytes(it.Salt, it.Seq, it.Value), it.Sig[:]) {", "	if false {")},
 }
 
 // TestGuards takes out one guard after another, if told to; and sees that the table fits
@@ -124,6 +134,61 @@ func TestGuards(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestAttackTable holds the table of attacks in doc.go to what there is: each transcript stands
+// in it, and each name in it is a transcript, or a test of this package or of the one it names.
+func TestAttackTable(t *testing.T) {
+	b, err := os.ReadFile("doc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(b), "// # Attacks\n")
+	table, _, _ = strings.Cut(table, "// # ")
+	rows, named := 0, map[string]bool{}
+	for line := range strings.Lines(table) {
+		line, ok := strings.CutPrefix(line, "//\t")
+		if !ok || len(line) < attackColumn {
+			continue
+		}
+		rows++
+		for word := range strings.FieldsFuncSeq(line[attackColumn:], func(c rune) bool { return c == ' ' || c == ',' || c == '\n' }) {
+			named[word] = true
+			_, err := os.Stat(filepath.Join("testdata", "attacks", filepath.FromSlash(word)+".txtar"))
+			if err != nil && !isTest(t, word, line) && !slices.Contains([]string{"and", "the", "fuzzers", "in", "swarm/publish"}, word) {
+				t.Errorf("%s is neither a transcript nor a test: %s", word, line)
+			}
+		}
+	}
+	if rows < 19 { // two of the design's twenty share one: a split view, and a post rewritten
+		t.Errorf("the table has %d attacks", rows)
+	}
+	for _, g := range guards {
+		for _, row := range g.rows {
+			if !strings.HasPrefix(row, "Test") && !named[row] {
+				t.Errorf("%s is in no row of the table in doc.go", row)
+			}
+		}
+	}
+}
+
+const attackColumn = len("forged or altered head, entry, root      ")
+
+// isTest reports whether a word is a test of this package, or of the one that the line names.
+func isTest(t *testing.T, word, line string) bool {
+	t.Helper()
+	dir := "."
+	if _, pkg, ok := strings.Cut(line, word+" in "); ok {
+		dir = filepath.Join("..", filepath.FromSlash(strings.TrimSpace(pkg)))
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "*_test.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.ContainsFunc(files, func(path string) bool {
+		b, err := os.ReadFile(path)
+		return err == nil && strings.Contains(string(b), "\nfunc "+word+"(t *testing.T)")
+	})
 }
 
 // edited returns the sources that a guard is taken out of.
