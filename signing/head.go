@@ -275,6 +275,28 @@ func (r *Root) OpenDelegated(t *Targets, writer string, raw []byte) (Head, error
 	return r.openHead(w.Role, writer, raw)
 }
 
+// OpenUnfinished reads a head of a writer that a holder of another of the writer's keys has
+// signed, and that lacks signatures: of own, which must be a key of the writer, and perhaps of
+// others and of witnesses. t is the targets document that grants the writer, nil for the main one.
+func (r *Root) OpenUnfinished(t *Targets, writer string, raw []byte, own ed25519.PublicKey) (Head, error) {
+	role, err := r.WriterRole(writer)
+	if t != nil {
+		var w Writer
+		w, err = t.Writer(writer)
+		role = w.Role
+	}
+	if err != nil {
+		return Head{}, fmt.Errorf("head: %w", err)
+	}
+	others := slices.DeleteFunc(slices.Clone(role.Keys), func(k Key) bool { return k.ed25519 != nil && k.ed25519.Equal(own) })
+	if len(others) == len(role.Keys) {
+		return Head{}, fmt.Errorf("head: %w: the key here is none of writer %q", ErrForged, writer)
+	}
+	part := *r
+	part.quorum = 0
+	return part.openHead(Role{Keys: others, Threshold: 1}, writer, raw)
+}
+
 func (r *Root) openHead(role Role, writer string, raw []byte) (Head, error) {
 	h, err := ParseHead(raw)
 	if err != nil {

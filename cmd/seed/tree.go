@@ -25,6 +25,6 @@ link runs "fetch LINK". The files are served where they are and never touched.
 	setPublish(a, root, serve)
 	setPublish(a, publish, serve)
 	root.AddCommand(publish, postCommand(a, serve), feedCommand(a, serve), serve, lsCommand(a), statusCommand(a), withdrawCommand(a), exportCommand(a), keyCommand(a), tryCommand(a),
-		initCommand(a), rootCommand(a), signCommand(a), writerCommand(a), repairCommand(a), readerCommand(a, serve), rekeyCommand(a, serve))
+		initCommand(a), rootCommand(a), signCommand(a), cosignCommand(a), writerCommand(a), repairCommand(a), readerCommand(a, serve), rekeyCommand(a, serve))
 	return a
 }

@@ -72,6 +72,8 @@ func rootWitness(a *console.App) *cobra.Command {
 submission prefix of a C2SP tlog-witness. "-" forgets it. Whose signatures followers want,
 and how many, says the root document: "seed root edit --witness KEY --need-witness 1".
 What is published is held back until enough witnesses have signed, and tried again.
+Where several keys must sign (--need-head), machines that run "seed cosign" are named
+here in the same way; their NAME is handful/ID/m.
 
 A node that runs asks there from its next start on.
 
@@ -109,7 +111,7 @@ Exit status: 0, 1, 2, 10 (no such channel), 11, 14.`,
 				return nil
 			}
 			known, need := b.keys.Newest().Witnesses()
-			if !slices.ContainsFunc(known, func(w signing.Witness) bool { return strings.HasPrefix(w.String(), args[0]+"+") }) {
+			if args[0] != signing.Origin(b.id, signing.MainWriter) && !slices.ContainsFunc(known, func(w signing.Witness) bool { return strings.HasPrefix(w.String(), args[0]+"+") }) {
 				a.Out().Print(console.Warning{Message: fmt.Sprintf("the root document names no witness %s yet (it names %d and needs %d)", args[0], len(known), need)})
 			}
 			return durable.WriteFile(durable.OS{}, witnessFile(stateDir, b.id), []byte(strings.Join(append(lines, ""), "\n")))

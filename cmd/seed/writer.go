@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -75,6 +76,9 @@ Exit status: 0, 1, 2, 10, 11, 14.`,
 			return err
 		}
 		w := signing.WriterParams{Name: name, Role: signing.RoleParams{Keys: keys, Threshold: need}, Paths: patterns(paths)}
+		if n := cmp.Or(need, len(keys)); n > 1 {
+			a.Out().Print(console.Warning{Message: fmt.Sprintf("all that %s publishes needs the signatures of %d keys, which is for other programs: seed brings such signatures together for the main writer alone (--need 1)", name, n)})
+		}
 		return editBook(cmd.Context(), a, *channel, out, func(b *book) error {
 			if err := b.needKeys(); err != nil {
 				return err

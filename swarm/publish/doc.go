@@ -35,6 +35,9 @@
 // ([Witness], C2SP tlog-witness), and only then kept and published. Until then the entry is
 // in the log, the error is [ErrCosign], and it is tried again every half minute.
 //
+// Where several keys must sign a head, one machine publishes, and asks those that have the
+// others ([Holder]) in the same way.
+//
 // # A log on disk
 //
 //	entries        each entry behind its length, 4 bytes, big-endian

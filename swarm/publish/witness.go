@@ -49,7 +49,7 @@ func (p *Publisher) cosign(raw []byte) ([]byte, error) {
 			return raw, nil
 		}
 	}
-	return nil, fmt.Errorf("channel %s: writer %s: %w: %w: %w", p.ID(), p.writer, ErrCosign, p.log.opens(raw), errs)
+	return nil, fmt.Errorf("channel %s: writer %s: %w: %w", p.ID(), p.writer, ErrCosign, errors.Join(p.log.opens(raw), errs))
 }
 
 // opens tells whether a head has all the signatures that it needs.
@@ -110,6 +110,7 @@ func (w *Witness) Cosign(ctx context.Context, raw []byte, log *Log) ([]byte, err
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.old = min(w.old, h.Size) // a base may have taken the log back, for a witness too: it says so
 	for range 2 {
 		lines, knows, err := w.add(ctx, h, raw, log)
 		if err != nil {
