@@ -5,7 +5,10 @@ import (
 	"crypto"
 	"crypto/ed25519"
 	"crypto/rand"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -80,7 +83,10 @@ func (r *initRequest) run(ctx context.Context, a *console.App, l lister) error {
 	if err != nil {
 		return err
 	}
-	if id, err := findChannel(stateDir, r.channel); err == nil {
+	if id, err := findChannel(stateDir, r.channel); err == nil && !abandoned(stateDir, r.channel, id) {
+		if err := resume(a, stateDir, id, r.out); err != nil {
+			return err
+		}
 		if r.channel != defaultChannel {
 			return &console.Fault{Code: console.NoSpace, Message: fmt.Sprintf("%q already names channel %s", r.channel, id), Hint: "give the new one another name with -c"}
 		}
@@ -124,6 +130,37 @@ func (r *initRequest) run(ctx context.Context, a *console.App, l lister) error {
 			Path: r.path(b, inForce), Root: public(made["root"]), Online: public(made["head"]), DHT: public(made["dht"])})
 		return err
 	})
+}
+
+// abandoned forgets a channel whose making was interrupted before there was a document: only its
+// name is there, and keys that no document names.
+func abandoned(stateDir, name string, id signing.ID) bool {
+	if _, err := signing.ParseID(name); err == nil {
+		return false
+	}
+	if _, err := openBookOf(stateDir, id); !errors.Is(err, keyfile.ErrNotFound) {
+		return false
+	}
+	if _, err := openGuest(stateDir, id); !errors.Is(err, fs.ErrNotExist) {
+		return false
+	}
+	if _, err := os.Stat(filepath.Join(stateDir, "logs", id.String())); !errors.Is(err, fs.ErrNotExist) {
+		return false // its keys are lost, or elsewhere
+	}
+	return errors.Join(os.RemoveAll(pendingDir(stateDir, id)), os.Remove(filepath.Join(stateDir, "names", name))) == nil
+}
+
+// resume brings a channel that has only a proposed document to where its making was interrupted:
+// the document comes into force, or the bytes to sign are written again.
+func resume(a *console.App, stateDir string, id signing.ID, out string) error {
+	b, err := openBookOf(stateDir, id)
+	if err != nil || b.keys != nil || b.next.root == nil || a.Common.DryRun {
+		return nil // what is wrong with it is said elsewhere
+	}
+	if _, err := b.finishRoot(); err != nil {
+		return err
+	}
+	return b.payloads(a, out)
 }
 
 func (r *initRequest) path(b *book, inForce bool) string {
