@@ -43,6 +43,7 @@ func TestEndToEnd(t *testing.T) {
 	t.Run("two histories", func(t *testing.T) { t.Parallel(); testTwoHistories(t, l) })
 	t.Run("years", func(t *testing.T) { t.Parallel(); testYears(t, l) })
 	t.Run("kill", func(t *testing.T) { t.Parallel(); testKill(t, l) })
+	t.Run("steps", func(t *testing.T) { t.Parallel(); testSteps(t, l) })
 }
 
 // lab is what these tests share.

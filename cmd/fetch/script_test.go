@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 	if dht := console.EnvName("dht"); os.Getenv(dht) == "" {
 		os.Setenv(dht, "false")
 	}
-	testscript.Main(m, map[string]func(){"fetch": main, "fetch-an-hour-behind": anHourBehind})
+	testscript.Main(m, map[string]func(){"fetch": main, "fetch-an-hour-behind": anHourBehind, "stepkill": stepKill})
 }
 
 func TestScripts(t *testing.T) {
