@@ -170,7 +170,7 @@
 //	a head dated ahead                       future-head
 //	the DHT flooded                          dht-poison
 //	endless, deep, malformed data            malformed/head malformed/root malformed/update, and the fuzzers
-//	an old channel shown at first contact    first-contact
+//	an old channel shown at first contact    first-contact, and TestPortsAreNoSources in swarm/follow
 //	a restored backup                        restore-refuses, and TestRestoreRefuses in swarm/publish
 //	a newcomer who sees one liar only        eclipse install-fresh
 //	a writer with two faces                  witness-required
