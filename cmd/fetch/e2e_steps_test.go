@@ -153,7 +153,6 @@ func (s *side) copied(t *testing.T) *side {
 // was on disk when somebody looked.
 type witnessed struct {
 	trust *signing.Trusted
-	dirs  [2]string // of the keys, of the log
 	keys  *keyfile.Keys
 }
 
