@@ -79,7 +79,12 @@ func publisherSteps() []stepCase {
 				t.Errorf("version %d is granted by entry %d", version, at)
 			}
 		},
-	}, ceremonySteps(), {
+	}, ceremonySteps(), initSteps()}
+}
+
+// initSteps: a channel is made whose keys are held by others.
+func initSteps() stepCase {
+	return stepCase{
 		name: "init", program: "seed", args: []string{"init", "-c", "acme", "--root", "a.pub,b.pub", "--need", "2"}, least: 20,
 		prepare: func(t *testing.T, base *side) []string {
 			h := &holders{t: t, side: base}
@@ -99,7 +104,7 @@ func publisherSteps() []stepCase {
 			s.ended(0, "seed", "post", "-c", "acme", "--no-wait", "and on it goes")
 			look(t, s)
 		},
-	}}
+	}
 }
 
 // ceremonySteps: a root document that two people have signed is taken in.
