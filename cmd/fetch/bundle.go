@@ -13,9 +13,9 @@ import (
 
 // bundleRequest is a bundle to take in, or to make.
 type bundleRequest struct {
-	Path   string      // absolute
-	ID     *signing.ID // the channel that is expected; nil: one that is known here
-	Dest   string      // absolute directory for files
+	Path   string        // absolute
+	Link   *signing.Link // of the channel that is expected; nil: one that is known here
+	Dest   string        // absolute directory for files
 	Force  bool
 	DryRun bool // only say what is in it
 }
@@ -33,7 +33,9 @@ the one that -o names. What is there already is not written again, so the same
 command goes on after a stop. Afterwards this machine passes on what it took.
 
 A channel that is not known here must be named by its link, which is what is trusted;
-the file itself is believed nothing.
+the file itself is believed nothing. Of a private channel the whole link, with what stands
+behind #k=, opens what is in it; without, what is encrypted is kept and passed on ("-" reads
+the link from standard input).
 
 With --export FILE it is the other way round: what this machine has of the channel
 that LINK names is put into FILE, for the next one.
@@ -96,7 +98,7 @@ func (r *bundleRequest) complete(a *console.App, args []string, export string) e
 	if err != nil {
 		return err
 	}
-	r.ID = &l.ID
+	r.Link = &l
 	return nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"handful/manifest"
+	"handful/manifest/seal"
 	"handful/signing"
 	"handful/swarm"
 	"handful/swarm/bundle"
@@ -40,16 +41,24 @@ func (r *running) TakeBundle(ctx context.Context, req bundleRequest, report func
 	}
 	id := in.ID()
 	switch _, err := os.Stat(filepath.Join(r.dir, "trust", id.String()+".trust")); {
-	case req.ID != nil && *req.ID != id:
+	case req.Link != nil && req.Link.ID != id:
 		return out, fmt.Errorf("%s is of channel %s: %w", req.Path, id, signing.ErrOtherChannel)
-	case req.ID == nil && errors.Is(err, fs.ErrNotExist):
+	case req.Link == nil && errors.Is(err, fs.ErrNotExist):
 		return out, strangeBundle(req.Path, id)
 	}
-	f, err := r.follower(signing.Link{ID: id, Index: -1}, nil, nil)
+	link := signing.Link{ID: id, Index: -1}
+	if req.Link != nil {
+		link.ReadKey = req.Link.ReadKey
+	}
+	f, err := r.follower(link, nil, nil)
 	if err != nil {
 		return out, err
 	}
-	s := &bundleSink{r: r, f: f, req: req, report: report, before: make(map[string]int64)}
+	keys, err := r.keysOf(id)
+	if err != nil {
+		return out, err
+	}
+	s := &bundleSink{r: r, f: f, keys: keys, req: req, report: report, before: make(map[string]int64)}
 	for _, w := range f.Trust().Writers() {
 		s.before[w] = f.Trust().Size(w)
 	}
@@ -77,6 +86,7 @@ func (r *running) TakeBundle(ctx context.Context, req bundleRequest, report func
 type bundleSink struct {
 	r       *running
 	f       *follow.Follower
+	keys    *readKeys
 	req     bundleRequest
 	report  func(console.Line)
 	before  map[string]int64 // entries of each writer that were known
@@ -99,6 +109,17 @@ func (s *bundleSink) Entries(_ context.Context, writer string, first int64, entr
 	for i, raw := range entries {
 		index := first + int64(i)
 		entry, err := manifest.ParseEntry(raw)
+		switch e := entry.(type) {
+		case manifest.Rekey:
+			// Nobody can be asked for it again. Who is no reader has got none.
+			if err := s.keys.Learn(e); err != nil && !errors.Is(err, seal.ErrKey) {
+				return err
+			}
+		case manifest.Sealed:
+			if inside, err := s.keys.Open(e); err == nil {
+				entry = inside
+			}
+		}
 		if post, ok := entry.(manifest.Post); err == nil && ok && index >= from {
 			s.report(*entryOf(s.f.ID(), follow.Found{Writer: writer, Index: index, Entry: post, State: trust.State(writer, s.r.app.Env.Now())}))
 		}
@@ -134,7 +155,14 @@ func (s *bundleSink) Item(ctx context.Context, found follow.Found, t *manifest.T
 		s.lose(found, t, err)
 		return nil
 	}
-	f := &fetching{meta: s.meta(found), dest: s.req.Dest, began: began, gone: make(chan error, 1)}
+	f := &fetching{meta: s.meta(found), dest: s.req.Dest, began: began, gone: make(chan error, 1), content: c}
+	if s.opens(found) {
+		if err := s.r.unseal(ctx, f, s.req.Force, func(p console.Progress) { s.report(p) }); err != nil {
+			s.lose(found, t, err)
+			return c.Close()
+		}
+		path = f.path
+	}
 	s.r.mu.Lock()
 	f.item, err = s.r.node.Add(swarm.Spec{Content: c, Unlisted: found.Private})
 	if err == nil {
@@ -157,8 +185,14 @@ func (s *bundleSink) lose(found follow.Found, t *manifest.Torrent, err error) {
 
 func (s *bundleSink) meta(found follow.Found) meta {
 	id := s.f.ID()
-	return meta{Channel: id.String(), Writer: found.Writer, Index: found.Index, After: found.After,
+	return meta{Channel: id.String(), Writer: found.Writer, Index: found.Index, After: found.After, Sealed: found.Sealed != nil,
 		Link: signing.Link{ID: id, Writer: found.Writer, Index: found.Index}.String()}
+}
+
+// opens reports whether the content of an entry is encrypted, and a key to it is here.
+func (s *bundleSink) opens(found follow.Found) bool {
+	_, shut := found.Entry.(manifest.Sealed)
+	return found.Sealed != nil && !shut
 }
 
 // write fills a download with the pieces of a bundle and puts it into place. What was
@@ -168,7 +202,12 @@ func (s *bundleSink) write(ctx context.Context, found follow.Found, t *manifest.
 	if err != nil {
 		return nil, "", 0, err
 	}
-	c, err = s.r.store.Download(ctx, t, s.req.Dest, store.DownloadOptions{Force: s.req.Force, Meta: b})
+	o := store.DownloadOptions{Force: s.req.Force, Meta: b}
+	if s.opens(found) {
+		c, err = s.r.openSealed(ctx, t, fetchRequest{Dest: s.req.Dest}, o)
+	} else {
+		c, err = s.r.store.Download(ctx, t, s.req.Dest, o)
+	}
 	if err != nil {
 		return nil, "", 0, err
 	}
@@ -216,7 +255,7 @@ func (s *bundleSink) write(ctx context.Context, found follow.Found, t *manifest.
 // MakeBundle puts what is held of a channel into a file. Files whose entries can no longer
 // be proven from what is held are left out, and named in the error.
 func (r *running) MakeBundle(ctx context.Context, req bundleRequest, report func(console.Line)) (*console.Bundled, error) {
-	id := *req.ID
+	id := req.Link.ID
 	f, err := r.follower(signing.Link{ID: id, Index: -1}, nil, nil)
 	if err != nil {
 		return nil, err

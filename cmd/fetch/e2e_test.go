@@ -37,6 +37,8 @@ func TestEndToEnd(t *testing.T) {
 	t.Run("mirror", func(t *testing.T) { t.Parallel(); testMirror(t, l) })
 	t.Run("bundle", func(t *testing.T) { t.Parallel(); testBundle(t, l) })
 	t.Run("private", func(t *testing.T) { t.Parallel(); testPrivate(t, l) })
+	t.Run("writers offline", func(t *testing.T) { t.Parallel(); testWritersOffline(t, l, false) })
+	t.Run("writers private", func(t *testing.T) { t.Parallel(); testWritersOffline(t, l, true) })
 	t.Run("follow", func(t *testing.T) { t.Parallel(); testFollow(t, l) })
 	t.Run("channel", func(t *testing.T) { t.Parallel(); testChannel(t, l) })
 	t.Run("dht", func(t *testing.T) { t.Parallel(); testDHT(t, l) })

@@ -135,8 +135,13 @@ func parseSince(s string, now time.Time) (since, error) {
 	return since{}, console.Usagef("an index (12), a date (2026-01-31) or an age (7d) is", "--since: %q says no beginning", s)
 }
 
+// entries are those of a log.
+type entries interface {
+	Entry(index int64) ([]byte, error)
+}
+
 // in returns the index that is meant in a log.
-func (s since) in(log *publish.Log, size int64) int64 {
+func (s since) in(log entries, size int64) int64 {
 	if s.time.IsZero() {
 		return min(s.index, size)
 	}
@@ -180,10 +185,14 @@ func (o *offline) Export(ctx context.Context, req exportRequest, report func(con
 	if err != nil {
 		return nil, err
 	}
-	x := export{o: o, req: req, keys: keys, log: log, report: report,
+	copies, err := publish.OpenCopies(copiesDir(o.dir, id), id)
+	if err != nil {
+		return nil, errors.Join(err, log.Close())
+	}
+	x := export{o: o, req: req, keys: keys, log: log, copies: copies, report: report,
 		open: func(ctx context.Context, rec store.Record) (content, error) { return o.store.Reopen(ctx, rec) }}
 	line, err := x.run(ctx)
-	return line, errors.Join(err, log.Close())
+	return line, errors.Join(err, log.Close(), copies.Close())
 }
 
 func nothingPublished(channel string) error {
@@ -204,7 +213,7 @@ func (r *running) Export(ctx context.Context, req exportRequest, report func(con
 	if err != nil {
 		return nil, err
 	}
-	x := export{o: &r.offline, req: req, keys: keys, log: p.Log(), report: report,
+	x := export{o: &r.offline, req: req, keys: keys, log: p.Log(), copies: p.Copies(), report: report,
 		open: func(ctx context.Context, rec store.Record) (content, error) {
 			if it := r.item(fmt.Sprintf("%x", rec.InfoHash)); it != nil {
 				if c := it.Content(); c != nil {
@@ -227,6 +236,7 @@ type export struct {
 	req    exportRequest
 	keys   *keyfile.Keys
 	log    *publish.Log
+	copies publish.Copies // of other writers' logs
 	open   func(ctx context.Context, rec store.Record) (content, error)
 	report func(console.Line)
 }
@@ -237,6 +247,7 @@ func (x *export) run(ctx context.Context) (console.Line, error) {
 		return nil, nothingPublished(x.req.Channel)
 	}
 	first := x.req.Since.in(x.log, size)
+	x.lacking()
 	items, err := x.items(first, size)
 	if err != nil {
 		return nil, err
@@ -275,10 +286,15 @@ func (x *export) items(first, size int64) (items []exported, err error) {
 		if err != nil {
 			continue // of a later version
 		}
-		if del, ok := entry.(manifest.Delete); ok {
-			gone[del.Index] = true
+		switch e := entry.(type) {
+		case manifest.Delete:
+			gone[e.Index] = true
+		case manifest.Sealed:
+			if e.Drops {
+				gone[e.Index] = true
+			}
 		}
-		if n, ok := manifest.NamedBy(entry); ok && entry.Kind() != manifest.KindSealed {
+		if n, ok := manifest.NamedBy(entry); ok {
 			named[i] = n.InfoSum
 		}
 	}
@@ -288,7 +304,7 @@ func (x *export) items(first, size int64) (items []exported, err error) {
 	}
 	for _, rec := range records {
 		m, err := parseMeta(rec.Meta)
-		if err != nil || m.Channel != x.keys.ID.String() || m.Index < first || gone[m.Index] || named[m.Index] != rec.InfoSum {
+		if err != nil || m.Channel != x.keys.ID.String() || m.Writer != signing.MainWriter || m.Index < first || gone[m.Index] || named[m.Index] != rec.InfoSum {
 			continue
 		}
 		t, err := x.o.store.Torrent(rec.InfoHash)
@@ -337,6 +353,10 @@ func partly(lost error) error {
 
 func (x *export) mirror(ctx context.Context, items []exported, size int64) (console.Line, error) {
 	c := mirror.Channel{ID: x.keys.ID, Writers: map[string]mirror.Log{signing.MainWriter: x.log}}
+	for _, l := range x.others() {
+		c.Writers[l.Writer()] = l
+		size += l.Head().Size
+	}
 	c.Roots, c.Targets = x.documents()
 	var lost error
 	whole := items
@@ -361,9 +381,9 @@ func (x *export) mirror(ctx context.Context, items []exported, size int64) (cons
 	if err != nil {
 		return nil, err
 	}
-	link := signing.Link{ID: x.keys.ID, Index: -1}
-	if x.req.URL != "" {
-		link.WebSeeds = []string{x.req.URL}
+	link, err := x.link()
+	if err != nil {
+		return nil, err
 	}
 	return console.Mirrored{Channel: x.keys.ID.String(), Path: x.req.HTTP, Link: link.String(), Entries: size, Items: len(items),
 		Written: report.Written, Bytes: report.Bytes, Kept: report.Kept}, partly(lost)
@@ -380,10 +400,24 @@ func (x *export) bundle(ctx context.Context, items []exported, first, size int64
 	} else if items, lost = x.usable(ctx, items); lost != nil {
 		x.report(console.Warning{Message: lost.Error()})
 	}
-	news := bundle.News{Writers: map[string]bundle.Log{signing.MainWriter: wholeLog{x.log, size}}, Since: func(string) int64 { return first }}
+	from := map[string]int64{signing.MainWriter: first}
+	news := bundle.News{Writers: map[string]bundle.Log{signing.MainWriter: wholeLog{x.log, size}}, Since: func(w string) int64 { return from[w] }}
+	entries := size - first
+	for _, l := range x.others() {
+		total := l.Head().Size
+		if !x.req.Since.time.IsZero() { // an index is of the main writer's log
+			from[l.Writer()] = x.req.Since.in(l, total)
+		}
+		news.Writers[l.Writer()] = wholeLog{l, total}
+		entries += total - from[l.Writer()]
+	}
 	news.Roots, news.Targets = x.documents()
 	if at, _, version := x.log.Grant(); version > 0 {
 		news.Grants = []int64{at}
+	}
+	link, err := x.link()
+	if err != nil {
+		return nil, err
 	}
 	n, err := console.WriteBundle(x.req.Bundle, x.req.Force, x.keys.ID, func(w *bundle.Writer) error {
 		if err := w.PutNews(news); err != nil {
@@ -394,8 +428,8 @@ func (x *export) bundle(ctx context.Context, items []exported, first, size int64
 	if err != nil {
 		return nil, err
 	}
-	return console.Bundled{Channel: x.keys.ID.String(), Path: x.req.Bundle, Link: signing.Link{ID: x.keys.ID, Index: -1}.String(),
-		Entries: size - first, Items: len(items), Bytes: n}, partly(lost)
+	return console.Bundled{Channel: x.keys.ID.String(), Path: x.req.Bundle, Link: link.String(),
+		Entries: entries, Items: len(items), Bytes: n}, partly(lost)
 }
 
 func (x *export) putItems(ctx context.Context, w *bundle.Writer, items []exported, size int64) error {

@@ -229,9 +229,11 @@ func (r *running) publisher(ctx context.Context, id signing.ID, with console.Pee
 		return p, nil
 	}
 	cfg := publish.Config{
-		Node: r.node, Trackers: with.Trackers, Logger: r.app.Log(), Now: r.app.Env.Now, Hidden: r.app.Node.Hidden,
+		Node: r.node, Trackers: with.Trackers, Copies: copiesDir(r.dir, id), Logger: r.app.Log(), Now: r.app.Env.Now,
+		Hidden: r.app.Node.Hidden,
 	}
 	var used func() error
+	var sealer *sealer
 	var err error
 	b, err := openBookOf(r.dir, id)
 	switch {
@@ -263,22 +265,23 @@ func (r *running) publisher(ctx context.Context, id signing.ID, with console.Pee
 		cfg.Trackers = append(slices.Clone(with.Trackers), g.link.Trackers...)
 		cfg.Guest = &publish.Guest{ID: id, Writer: g.name, Key: g.key, File: filepath.Join(g.dir, "documents")}
 		cfg.Dir, cfg.New = logDir(r.dir, id, g.name), g.new
-		used = g.used
+		used, sealer = g.used, r.guestSealer(g)
 	default:
 		return nil, err
 	}
 	if cfg.Peers, err = r.resolve(ctx, with); err != nil {
 		return nil, err
 	}
-	sealer, err := r.sealerOf(cfg.Keys)
-	if err != nil {
-		return nil, err
+	if cfg.Keys != nil {
+		if sealer, err = r.sealerOf(cfg.Keys); err != nil {
+			return nil, err
+		}
 	}
 	cfg.Seal = sealer.sealing()
 	if p, err = publish.Open(ctx, cfg); err != nil {
 		return nil, err
 	}
-	sealer.use(p.Log())
+	sealer.use(p)
 	if err := used(); err != nil {
 		return nil, errors.Join(err, p.Close())
 	}
@@ -329,8 +332,10 @@ func (r *running) Reload(ctx context.Context, id signing.ID) (told bool, err err
 	p := r.publishers[id]
 	r.mu.Unlock()
 	if p == nil {
-		_, err := r.publisher(ctx, id, console.Peering{}, false)
-		return err == nil, err
+		// It may be opening just now, with the documents before.
+		if p, err = r.publisher(ctx, id, console.Peering{}, false); err != nil {
+			return false, err
+		}
 	}
 	return true, p.Reload(keys)
 }

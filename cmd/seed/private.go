@@ -23,10 +23,13 @@ type sealer struct {
 	dir string // of keys
 	id  signing.ID
 
-	mu      sync.Mutex
-	log     *publish.Log // nil until the publisher is open
-	scanned int64        // entries of the log that were looked at
-	newest  int64        // the newest rekey entry among them, index + 1
+	guest *guest // of a delegated writer; nil: of the channel's owner
+
+	mu        sync.Mutex
+	publisher *publish.Publisher // nil until it is open
+	scanned   int64              // entries of the main writer's log that were looked at
+	newest    int64              // the newest rekey entry among them that brought a key here, index + 1
+	locked    int64              // the newest one that did not, if it is newer, index + 1
 }
 
 // sealerOf returns the sealer of a private channel, and makes the first read key of one in
@@ -89,25 +92,25 @@ func (s *sealer) sealing() func([]byte) ([]byte, error) {
 	return s.seal
 }
 
-// use tells the sealer where its entries are.
-func (s *sealer) use(log *publish.Log) {
+// use tells the sealer who publishes.
+func (s *sealer) use(p *publish.Publisher) {
 	if s == nil {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.log, s.scanned, s.newest = log, 0, 0
+	s.publisher, s.scanned, s.newest, s.locked = p, 0, 0, 0
 }
 
 // seal encrypts an entry with the key that is current.
 func (s *sealer) seal(entry []byte) ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	ring, err := s.ring()
+	at, err := s.rekey()
 	if err != nil {
 		return nil, err
 	}
-	at, err := s.rekey()
+	ring, err := s.ring()
 	if err != nil {
 		return nil, err
 	}
@@ -120,11 +123,16 @@ func (s *sealer) seal(entry []byte) ([]byte, error) {
 
 // rekey finds the newest entry that brought a key. The caller holds mu.
 func (s *sealer) rekey() (int64, error) {
-	if s.log == nil {
+	if s.guest != nil {
+		err := s.learn()
+		return s.newest, err
+	}
+	if s.publisher == nil {
 		return 0, errors.New("seal: the log is not open yet")
 	}
-	for size := s.log.Size(); s.scanned < size; s.scanned++ {
-		raw, err := s.log.Entry(s.scanned)
+	log := s.publisher.Log()
+	for size := log.Size(); s.scanned < size; s.scanned++ {
+		raw, err := log.Entry(s.scanned)
 		if err != nil {
 			return 0, err
 		}
@@ -158,6 +166,9 @@ func (s *sealer) open(raw []byte) (manifest.Entry, error) {
 func (s *sealer) key() (seal.Key, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if _, err := s.rekey(); err != nil {
+		return seal.Key{}, err
+	}
 	ring, err := s.ring()
 	return ring.Current(), err
 }
@@ -192,6 +203,9 @@ func (r *running) isPrivate(name string, want bool) (bool, error) {
 	}
 	keys, err := keyfile.Open(keysDir(r.dir), id)
 	if errors.Is(err, keyfile.ErrNotFound) {
+		if g, err := openGuest(r.dir, id); err == nil {
+			return want || g.private(), nil
+		}
 		return want, nil // whoever opens it says so
 	}
 	if err != nil {
@@ -218,6 +232,9 @@ func (r *running) publishSealed(ctx context.Context, req publishRequest, report 
 	if err != nil {
 		return out, err
 	}
+	if !p.AllowsTorrent(s.inner.Name) {
+		return out, notAllowed(p, s.inner.Name)
+	}
 	m := meta{Channel: id.String(), Writer: p.Writer(), Index: -1, Title: req.Title, Path: req.Paths[0], Name: s.inner.Name}
 	if m, err = r.sign(p, s.t, m, s.it, s.c, asMedia(s.t, req.Title, s.inner.Name)); err != nil {
 		return out, err
@@ -237,7 +254,11 @@ type sealedContent struct {
 // sealContent hashes a tree twice: as it is, for readers, and as the ciphertext that
 // everybody sees, which is nowhere.
 func (r *running) sealContent(ctx context.Context, id signing.ID, req publishRequest, report func(console.Progress)) (s sealedContent, err error) {
-	k, err := r.sealer(id).key()
+	with := r.sealer(id)
+	if with == nil {
+		return s, errNoRing
+	}
+	k, err := with.key()
 	if err != nil {
 		return s, err
 	}

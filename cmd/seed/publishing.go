@@ -86,8 +86,10 @@ func (r *running) seedAndSign(ctx context.Context, p *publish.Publisher, t *mani
 	ih := t.InfoHash()
 	hash := hex.EncodeToString(ih[:])
 	if !p.AllowsTorrent(t.Name) {
-		return m, &console.Fault{Code: console.Refused, Message: fmt.Sprintf("writer %s may not publish %q: followers would refuse it", p.Writer(), t.Name),
-			Hint: "give it a name that the channel's owner has granted, or ask for another path"}
+		return m, notAllowed(p, t.Name)
+	}
+	if p.Private() { // the link with which this writer has joined had no key
+		return m, errNoReadKey
 	}
 	m = meta{Channel: p.ID().String(), Writer: p.Writer(), Index: -1, Title: req.Title, Path: req.Paths[0]}
 	if it := r.item(hash); it != nil {
@@ -110,6 +112,15 @@ func (r *running) seedAndSign(ctx context.Context, p *publish.Publisher, t *mani
 		return m, err
 	}
 	return r.sign(p, t, m, r.item(hash), c, say)
+}
+
+var errNoReadKey = &console.Fault{Code: console.Refused, Message: "the channel is private, and its read key is not here",
+	Hint: "run `seed writer join` again with the whole link, with what stands behind #k="}
+
+// notAllowed is the error of a name that followers would refuse.
+func notAllowed(p *publish.Publisher, name string) error {
+	return &console.Fault{Code: console.Refused, Message: fmt.Sprintf("writer %s may not publish %q: followers would refuse it", p.Writer(), name),
+		Hint: "give it a name that the channel's owner has granted, or ask for another path"}
 }
 
 // announcement is the entry that will name a torrent.

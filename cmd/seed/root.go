@@ -263,6 +263,11 @@ func logDir(stateDir string, id signing.ID, writer string) string {
 	return filepath.Join(stateDir, "logs", id.String(), writer)
 }
 
+// copiesDir is where the logs of a channel's other writers are kept.
+func copiesDir(stateDir string, id signing.ID) string {
+	return filepath.Join(stateDir, "copies", id.String())
+}
+
 func rootAdd(a *console.App) *cobra.Command {
 	var out string
 	var fresh bool

@@ -5,13 +5,19 @@ import (
 
 	"handful/signing"
 	"handful/swarm/mirror"
-	"handful/swarm/publish"
 )
 
-// wholeLog is a publisher's log, up to a head, as a bundle needs it.
+// wholeLog is a log, up to a head, as a bundle needs it.
 type wholeLog struct {
-	log  *publish.Log
+	log  keptLog
 	size int64
+}
+
+// keptLog is a publisher's log, or the copy of another writer's.
+type keptLog interface {
+	UpdateWithin(size int64, limit int) (signing.Update, error)
+	ReadHashes(indexes []int64) ([]tlog.Hash, error)
+	Page(first, count, size int64) (signing.Page, error)
 }
 
 func (l wholeLog) News() (signing.Update, bool) {

@@ -247,8 +247,10 @@ type guest struct {
 }
 
 func guestDir(stateDir string, id signing.ID) string {
-	return filepath.Join(stateDir, "writers", id.String())
+	return filepath.Join(writersDir(stateDir), id.String())
 }
+
+func writersDir(stateDir string) string { return filepath.Join(stateDir, "writers") }
 
 // openGuest reads the writer that this machine is in a channel; its error is an
 // fs.ErrNotExist when it is none.
@@ -296,6 +298,10 @@ to NAME.pub: give that file to the channel's owner. Once they have run "seed wri
 "seed post" and "seed publish" with -c publish here as NAME. Every machine that writes
 needs a name of its own: one key on two machines breaks the writer's log.
 
+The link of a private channel must have its key, #k=: it is kept here. Join prints a reader's
+key as well, which the owner adds with "seed reader add NAME KEY": later read keys are sent
+to it, and without the newest one nothing is published here.
+
 Exit status: 0, 1, 2 (no link), 14 (the name stands for another channel, or a key is there).`,
 		Args: a.Args(2, 2, "a link and a name"),
 	}
@@ -336,6 +342,8 @@ func join(a *console.App, channel string, link signing.Link, name, out string) e
 		return err
 	}
 	dir := guestDir(stateDir, link.ID)
+	readKey := link.ReadKey
+	link.ReadKey = ""
 	g, err := openGuest(stateDir, link.ID)
 	if err == nil && g.name != name {
 		return &console.Fault{Code: console.NoSpace, Message: fmt.Sprintf("this machine is writer %s of channel %s already", g.name, link.ID), Hint: "use another --state-dir for a second writer"}
@@ -364,7 +372,11 @@ func join(a *console.App, channel string, link signing.Link, name, out string) e
 		return err
 	}
 	a.Out().Print(console.PublicKey{Path: path, Key: k.ID(), For: "writer " + name})
-	return nil
+	public, err := g.unlock(stateDir, readKey)
+	if err == nil && public != "" {
+		a.Out().Print(console.ReaderKey{Key: public, Path: g.readerPath()})
+	}
+	return err
 }
 
 // newGuest makes the key and what belongs to it; the key comes last, so that without it

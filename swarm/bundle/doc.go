@@ -28,6 +28,12 @@
 //
 //	handful-bundle/1 LF 43:d2:id25:<25 bytes>1:y4:chane 16:d1:ni1e1:y3:ende
 //
+// # Private channels
+//
+// Entries and content of a private channel are in it as they are in the log and in the swarm:
+// encrypted (package seal), and proven all the same. The read key is in no record. Who takes it
+// in without a key keeps it and passes it on; who has the key reads entries and files.
+//
 // # Why not tar
 //
 // A tar has names, modes, links and several ways to say each of them, all of which a reader

@@ -17,6 +17,10 @@
 // transparency logs can read them. ID/files/INFOHASH/ is a web seed (BEP 19) for every
 // BitTorrent client.
 //
+// All writers of the channel are there, as far as who writes the mirror has their logs; files
+// are there of what its own node has. Of a private channel everything is there as ciphertext
+// (package seal), and no key.
+//
 // # What is loaded
 //
 // A stranger loads root, checkpoint and update: some 10 KiB, however long the log is. Who

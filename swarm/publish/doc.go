@@ -14,8 +14,16 @@
 // The main writer m holds the channel's keys and documents (package keyfile). It serves all
 // root documents and every targets document that it granted. A delegated writer ([Guest])
 // has a key of its own, learns the documents from peers as a follower does, and serves its
-// own log and what it knows of m's. It may publish once the main writer's newest grant names
+// own log. It may publish once the main writer's newest grant names
 // its key, and no more when a later one does not.
+//
+// # The logs of others
+//
+// Every writer's node keeps the logs of the channel's other writers too, whole ([Copy]), as far
+// as peers have them: judged as a follower judges news, the entries verified against heads that
+// were. So mirrors and bundles have all writers, who follows finds all of them at each, and a
+// writer of a private channel finds the read keys that m sends. What comes anew is passed on.
+// The main writer's node teaches itself its own documents and grants first.
 //
 // # Documents
 //

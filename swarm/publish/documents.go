@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,20 +15,13 @@ import (
 	"handful/swarm/channel"
 )
 
-// documents say who may write, and hold what this node can tell of other writers. All
-// methods are safe for concurrent use.
+// documents say who may write. All methods are safe for concurrent use.
 type documents interface {
 	channel() signing.ID
 	// newest returns what is in force; nil while it is not known, or there is none.
 	newest() (*signing.Root, *signing.Targets)
 	rootBytes(version int64) []byte
 	targetsBytes(hash [32]byte) []byte
-	size(writer string) int64
-	updateFor(writer string, size int64) (signing.Update, bool)
-	updateWithin(writer string, size int64, limit int) (signing.Update, bool)
-	holds(writer string) (channel.Holding, bool)
-	page(writer string, first, count, size int64) (signing.Page, bool)
-	ranges(writer string, size int64) ([][32]byte, bool)
 }
 
 // owned are the documents of who grants: they lie beside the keys.
@@ -74,20 +68,9 @@ func (o *owned) targetsBytes(hash [32]byte) []byte {
 	return nil
 }
 
-func (o *owned) size(string) int64 { return 0 }
-
-func (o *owned) updateFor(string, int64) (u signing.Update, ok bool) { return u, false }
-
-func (o *owned) updateWithin(string, int64, int) (u signing.Update, ok bool) { return u, false }
-
-func (o *owned) holds(string) (h channel.Holding, ok bool) { return h, false }
-
-func (o *owned) page(string, int64, int64, int64) (p signing.Page, ok bool) { return p, false }
-
-func (o *owned) ranges(string, int64) ([][32]byte, bool) { return nil, false }
-
-// learned is what a delegated writer knows of the channel, of the main writer above all:
-// from peers, judged as a follower does, and on disk before it is acted on.
+// learned is what a publisher knows of the channel's other writers, and a delegated one of its
+// documents: from peers, judged as a follower does, and on disk before it is acted on. The
+// main writer's teaches itself what it publishes ([Publisher.teach]).
 type learned struct {
 	id   signing.ID
 	path string
@@ -142,17 +125,40 @@ func (l *learned) do(change func(t *signing.Trusted) (signing.Need, error)) (sig
 	return need, verdict
 }
 
-func (l *learned) update(writer string, u signing.Update, now time.Time) (signing.Need, error) {
-	if writer != signing.MainWriter {
-		return signing.Need{}, nil // who follows them carries them
-	}
-	return l.do(func(t *signing.Trusted) (signing.Need, error) {
+func (l *learned) update(writer string, u signing.Update, now time.Time) (changed bool, need signing.Need, err error) {
+	need, err = l.do(func(t *signing.Trusted) (signing.Need, error) {
 		acc, err := t.UpdateHead(writer, u, now)
 		if acc.Needs.Range {
 			l.pending[writer] = u
 		}
+		changed = acc.Changed
 		return acc.Needs, err
 	})
+	return changed && err == nil, need, err
+}
+
+// newestOf returns the newest head of a writer, the entries that are held of it, and where a
+// base took the log back to last; Raw is nil when there is no head.
+func (l *learned) newestOf(writer string) (h signing.Head, kept, first int64, entries [][]byte) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if all := l.state.Withdrawn(writer); len(all) > 0 {
+		kept = all[len(all)-1].First
+	}
+	first, entries = l.state.Held(writer)
+	return l.state.Head(writer), kept, first, entries
+}
+
+// others returns the writers beside one of whom news are wanted.
+func (l *learned) others(own string) (names []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	names = append(l.state.Writers(), signing.MainWriter)
+	if targets := l.state.Targets(); targets != nil {
+		names = append(names, targets.Writers()...)
+	}
+	slices.Sort(names)
+	return slices.DeleteFunc(slices.Compact(names), func(w string) bool { return w == own || l.state.Closed(w) })
 }
 
 func (l *learned) rangeOf(writer string, _ int64, hashes [][32]byte, now time.Time) (signing.Need, error) {
@@ -236,12 +242,6 @@ func (l *learned) size(writer string) int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.state.Size(writer)
-}
-
-func (l *learned) updateFor(writer string, size int64) (signing.Update, bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.state.UpdateFor(writer, size)
 }
 
 func (l *learned) updateWithin(writer string, size int64, limit int) (signing.Update, bool) {

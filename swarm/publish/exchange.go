@@ -8,19 +8,15 @@ import (
 	"handful/swarm/channel"
 )
 
-// source is what followers can ask: of the own log, and of documents, and of others what a
-// delegated writer has learned.
+// source is what followers can ask: of the own log, of documents, and of others what is kept
+// of their logs, or what is known.
 type source struct{ p *Publisher }
 
 // own reports whether a writer is this one, whose log is there.
 func (s source) own(writer string) bool { return writer == s.p.writer && s.p.isOpen() }
 
 func (s source) UpdateFor(writer string, size int64) (signing.Update, bool) {
-	if !s.own(writer) {
-		return s.p.docs.updateFor(writer, size)
-	}
-	u, err := s.p.log.UpdateFor(size)
-	return u, err == nil
+	return s.UpdateWithin(writer, size, signing.MaxUpdate)
 }
 
 func (s source) RootBytes(version int64) []byte { return s.p.docs.rootBytes(version) }
@@ -28,19 +24,35 @@ func (s source) RootBytes(version int64) []byte { return s.p.docs.rootBytes(vers
 func (s source) TargetsBytes(hash [32]byte) []byte { return s.p.docs.targetsBytes(hash) }
 
 func (s source) Page(writer string, first, count, size int64) (signing.Page, bool) {
-	if !s.own(writer) {
-		return s.p.docs.page(writer, first, count, size)
+	if s.own(writer) {
+		page, err := s.p.log.Page(first, count, size)
+		return page, err == nil
 	}
-	page, err := s.p.log.Page(first, count, size)
-	return page, err == nil
+	if c := s.p.shelf.peek(writer); c != nil {
+		if page, err := c.Page(first, count, size); err == nil {
+			return page, true
+		}
+	}
+	if s.p.known == nil {
+		return signing.Page{}, false
+	}
+	return s.p.known.page(writer, first, count, size)
 }
 
 func (s source) Range(writer string, size int64) ([][32]byte, bool) {
-	if !s.own(writer) {
-		return s.p.docs.ranges(writer, size)
+	if s.own(writer) {
+		r, err := s.p.log.Range(size)
+		return r, err == nil
 	}
-	r, err := s.p.log.Range(size)
-	return r, err == nil
+	if c := s.p.shelf.peek(writer); c != nil {
+		if r, err := c.Range(size); err == nil {
+			return r, true
+		}
+	}
+	if s.p.known == nil {
+		return nil, false
+	}
+	return s.p.known.ranges(writer, size)
 }
 
 // sink hears what the network holds of this publisher's own; what is of others, and
@@ -61,7 +73,13 @@ func (s sink) Joined(peer channel.Peer, _ netip.AddrPort) {
 		p.ask([]channel.Peer{peer})
 	}
 	if s.learner() != nil {
-		s.ask(peer, s.learner().needs())
+		s.ask(peer, signing.MainWriter, s.learner().needs())
+	}
+	if p.known == nil {
+		return
+	}
+	for _, w := range p.known.others(p.writer) {
+		p.channel.AskUpdateWithin(peer, w, p.known.size(w), channel.Introduction)
 	}
 }
 
@@ -70,9 +88,15 @@ func (s sink) Left(peer channel.Peer) { s.p.change(func() { delete(s.p.peers, pe
 func (s sink) Update(peer channel.Peer, writer string, u signing.Update) {
 	p := s.p
 	if !(source{p}).own(writer) {
-		if l := s.learner(); l != nil {
-			s.learn(peer, func() (signing.Need, error) { return l.update(writer, u, p.cfg.Now()) })
+		if p.known == nil || writer == p.writer {
+			return
 		}
+		var changed bool
+		s.learn(peer, writer, func() (need signing.Need, err error) {
+			changed, need, err = p.known.update(writer, u, p.cfg.Now())
+			return need, err
+		})
+		p.heardOf(peer, writer, u, changed)
 		return
 	}
 	s.newer(peer, u.Root)
@@ -93,7 +117,10 @@ func (s sink) Page(peer channel.Peer, writer string, page signing.Page) {
 	p := s.p
 	if !(source{p}).own(writer) {
 		if l := s.learner(); l != nil && writer == signing.MainWriter {
-			s.learn(peer, func() (signing.Need, error) { return l.grant(page) })
+			s.learn(peer, writer, func() (signing.Need, error) { return l.grant(page) })
+		}
+		if p.known != nil && writer != p.writer {
+			p.pageOf(writer, page)
 		}
 		return
 	}
@@ -129,7 +156,7 @@ func (s sink) newer(peer channel.Peer, version int64) {
 
 func (s sink) Root(peer channel.Peer, _ int64, raw []byte) {
 	if l := s.learner(); l != nil {
-		s.learn(peer, func() (signing.Need, error) { return l.root(raw) })
+		s.learn(peer, signing.MainWriter, func() (signing.Need, error) { return l.root(raw) })
 		return
 	}
 	if s.p.cfg.Newer == nil {
@@ -144,14 +171,17 @@ func (s sink) Root(peer channel.Peer, _ int64, raw []byte) {
 
 func (s sink) Targets(peer channel.Peer, _ [32]byte, raw []byte) {
 	if l := s.learner(); l != nil {
-		s.learn(peer, func() (signing.Need, error) { return l.targets(raw) })
+		s.learn(peer, signing.MainWriter, func() (signing.Need, error) { return l.targets(raw) })
 	}
 }
 
 func (s sink) Range(peer channel.Peer, writer string, size int64, hashes [][32]byte) {
-	if l := s.learner(); l != nil && writer != s.p.writer {
-		s.learn(peer, func() (signing.Need, error) { return l.rangeOf(writer, size, hashes, s.p.cfg.Now()) })
+	p := s.p
+	if p.known == nil || writer == p.writer {
+		return
 	}
+	s.learn(peer, writer, func() (signing.Need, error) { return p.known.rangeOf(writer, size, hashes, p.cfg.Now()) })
+	p.copyOf(peer, writer)
 }
 
 // Fork takes the proof that this writer has signed two histories.
@@ -167,16 +197,16 @@ func (s sink) Fork(_ channel.Peer, writer string, f signing.Fork) {
 	}
 }
 
-// learn runs what takes news of others, asks for what they need, and follows the documents
+// learn runs what takes news of a writer, asks for what they need, and follows the documents
 // if these have changed.
-func (s sink) learn(peer channel.Peer, take func() (signing.Need, error)) {
-	p, l := s.p, s.learner()
+func (s sink) learn(peer channel.Peer, writer string, take func() (signing.Need, error)) {
+	p, l := s.p, s.p.known
 	was := l.version()
 	need, err := take()
 	if err != nil {
-		p.cfg.Logger.Debug("news of the channel refused", "channel", p.ID(), "err", err)
+		p.cfg.Logger.Debug("news of the channel refused", "channel", p.ID(), "writer", writer, "err", err)
 	}
-	if l.version() != was {
+	if s.learner() != nil && l.version() != was {
 		p.change(func() {})
 		if p.secret() {
 			p.channel.Unlist()
@@ -187,27 +217,34 @@ func (s sink) learn(peer channel.Peer, take func() (signing.Need, error)) {
 		if need == (signing.Need{}) {
 			need = l.needs() // a document may be what made the next one known
 		}
+		for _, w := range l.others(p.writer) { // they may be believed now
+			if w != signing.MainWriter {
+				p.channel.AskUpdateWithin(peer, w, l.size(w), channel.Introduction)
+			}
+		}
 	}
-	s.ask(peer, need)
+	s.ask(peer, writer, need)
 }
 
-// ask asks for what is needed: documents from everybody, the rest from one peer.
-func (s sink) ask(peer channel.Peer, n signing.Need) {
+// ask asks for what is needed to judge news of a writer: documents from everybody, the rest
+// from one peer.
+func (s sink) ask(peer channel.Peer, writer string, n signing.Need) {
 	c := s.p.channel
 	everybody := func(f func(channel.Peer)) {
 		for _, q := range c.Peers() {
 			f(q)
 		}
 	}
-	size := s.p.docs.size(signing.MainWriter)
 	switch {
+	case n == signing.Need{}:
 	case n.Root > 0:
 		everybody(func(q channel.Peer) { c.AskRoot(q, n.Root) })
 	case n.Range:
-		c.AskRange(peer, signing.MainWriter, n.Size)
+		c.AskRange(peer, writer, n.Size)
 	case n.Update:
-		c.AskUpdate(peer, signing.MainWriter, n.Size)
+		c.AskUpdate(peer, writer, n.Size)
 	case n.Grant > 0:
+		size := s.p.known.size(signing.MainWriter)
 		everybody(func(q channel.Peer) { c.AskPage(q, signing.MainWriter, n.Grant-1, size) })
 	case n.Targets != [32]byte{}:
 		everybody(func(q channel.Peer) { c.AskTargets(q, n.Targets) })

@@ -8,12 +8,24 @@ import (
 // Holds says that all that was signed can be asked for.
 func (s source) Holds(writer string) (channel.Holding, bool) {
 	if !s.own(writer) {
-		return s.p.docs.holds(writer)
+		return s.holdsOf(writer)
 	}
 	h := s.p.log.Head()
 	out := channel.Holding{Size: h.Size, Time: h.Time.Unix()}
 	out.Root, out.Targets = versions(s.p.docs.newest())
 	return out, h.Raw != nil
+}
+
+// holdsOf says what can be asked for of another writer.
+func (s source) holdsOf(writer string) (channel.Holding, bool) {
+	if s.p.known == nil {
+		return channel.Holding{}, false
+	}
+	h, ok := s.p.known.holds(writer)
+	if c := s.p.shelf.peek(writer); ok && c != nil && c.Head().Size == h.Size {
+		h.First = 0
+	}
+	return h, ok
 }
 
 // versions returns those of documents, 0 for one that is not there.
@@ -38,7 +50,7 @@ func (s sink) Documents(peer channel.Peer, root int64) {
 		wants := l.state.Wants()
 		l.mu.Unlock()
 		s.p.channel.AskRoot(peer, next)
-		s.ask(peer, wants)
+		s.ask(peer, signing.MainWriter, wants)
 		return
 	}
 	s.newer(peer, root)
@@ -46,11 +58,22 @@ func (s sink) Documents(peer channel.Peer, root int64) {
 
 // UpdateWithin makes an update for a path, or an asker, that takes so many bytes.
 func (s source) UpdateWithin(writer string, size int64, limit int) (signing.Update, bool) {
-	if !s.own(writer) {
-		return s.p.docs.updateWithin(writer, size, limit)
+	if s.own(writer) {
+		u, err := s.p.log.UpdateWithin(size, limit)
+		return u, err == nil
 	}
-	u, err := s.p.log.UpdateWithin(size, limit)
-	return u, err == nil
+	known := s.p.known
+	if known == nil {
+		return signing.Update{}, false
+	}
+	// The copy has more entries than what is known, unless its head is an older one.
+	if c := s.p.shelf.peek(writer); c != nil && c.Head().Size >= known.size(writer) {
+		if u, err := c.UpdateWithin(size, limit); err == nil {
+			u.Root, _ = versions(s.p.docs.newest())
+			return u, true
+		}
+	}
+	return known.updateWithin(writer, size, limit)
 }
 
 // Traffic returns how many bytes of messages this publisher's channel has sent and received.

@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"path/filepath"
 	"sync"
 	"time"
 
 	"handful/signing"
+	"handful/signing/durable"
 	"handful/signing/keyfile"
 	"handful/swarm"
 	"handful/swarm/channel"
@@ -26,11 +28,15 @@ const retryTime = 30 * time.Second
 
 // Config of a Publisher. The main writer has Keys, a delegated one Guest.
 type Config struct {
-	Node     *swarm.Node
-	Keys     *keyfile.Keys
-	Guest    *Guest
-	Dir      string // of the log
-	New      bool   // the channel or the writer was made just now
+	Node  *swarm.Node
+	Keys  *keyfile.Keys
+	Guest *Guest
+	Dir   string // of the log
+	// Copies is the directory of the logs of the channel's other writers, which are kept
+	// whole for mirrors, bundles and followers; beside it, with .known at the end of its name,
+	// stands what the main writer's node knows of them. "": none are kept.
+	Copies   string
+	New      bool // the channel or the writer was made just now
 	Peers    []netip.AddrPort
 	Trackers []string
 	// Cosigners add the signatures of others to a head, where documents ask for them.
@@ -62,6 +68,8 @@ type Publisher struct {
 	cfg     Config
 	writer  string
 	docs    documents
+	known   *learned // of other writers; nil: nothing is kept of them
+	shelf   *shelf
 	log     *Log
 	channel *channel.Channel
 	signing sync.Mutex // one Append and Sign at a time; guards seq
@@ -97,7 +105,17 @@ func Open(ctx context.Context, cfg Config) (*Publisher, error) {
 		if err != nil {
 			return nil, err
 		}
-		p.docs, p.writer = l, cfg.Guest.Writer
+		p.docs, p.writer, p.known = l, cfg.Guest.Writer, l
+	}
+	p.shelf = &shelf{dir: cfg.Copies, id: p.ID(), all: make(map[string]*Copy)}
+	if cfg.Guest == nil && cfg.Copies != "" {
+		err := (durable.OS{}).MkdirAll(filepath.Dir(cfg.Copies))
+		if err != nil {
+			return nil, err
+		}
+		if p.known, err = openLearned(cfg.Copies+".known", p.ID()); err != nil {
+			return nil, err
+		}
 	}
 	if err := p.join(ctx); err != nil {
 		return nil, err
@@ -114,6 +132,9 @@ func Open(ctx context.Context, cfg Config) (*Publisher, error) {
 	if !cfg.Hidden {
 		p.beats.Go(func() { p.sayHere(beat) })
 	}
+	if p.known != nil {
+		p.beats.Go(func() { p.catchUp(beat) })
+	}
 	return p, nil
 }
 
@@ -125,12 +146,13 @@ func (p *Publisher) join(ctx context.Context) error {
 		if err := p.open(); err != nil {
 			return err
 		}
+		p.teach()
+		p.restock()
 	}
 	var err error
 	p.channel, err = channel.Join(p.cfg.Node, channel.Config{
 		ID: p.ID(), Source: source{p}, Sink: sink{p}, Peers: p.cfg.Peers, Trackers: p.cfg.Trackers, Now: p.cfg.Now,
-		Private: p.secret(), Origin: true, Writers: func() []string { return []string{signing.MainWriter, p.writer} },
-		VerifyHere: p.verifyHere,
+		Private: p.secret(), Origin: true, Writers: p.writers, VerifyHere: p.verifyHere,
 	})
 	if err != nil {
 		return errors.Join(err, p.closeLog())
@@ -294,6 +316,7 @@ func (p *Publisher) sign(before int64) error {
 	if _, err := p.log.Accept(raw); err != nil {
 		return err
 	}
+	p.teach()
 	u, err := p.log.UpdateFor(min(before, p.log.Head().Size))
 	if err != nil {
 		return err
@@ -380,6 +403,7 @@ func (p *Publisher) Reload(keys *keyfile.Keys) error {
 	if err := p.log.Adopt(keys.Newest(), nil, keys.Online); err != nil {
 		return err
 	}
+	p.teach()
 	p.change(func() { p.failed = nil })
 	p.wake()
 	err := p.refresh()
@@ -440,5 +464,5 @@ func (p *Publisher) Close() error {
 	p.beats.Wait()
 	p.unpoint()
 	err := p.channel.Leave(context.Background())
-	return errors.Join(err, p.closeLog())
+	return errors.Join(err, p.closeLog(), p.shelf.close())
 }
