@@ -162,7 +162,10 @@ func Resolve(ctx context.Context, words []string, lanOnly bool) (out []netip.Add
 
 // ListeningOf says where a node can be reached.
 func ListeningOf(n *swarm.Node, tracker bool) Listening {
-	addr := n.Addrs()[0].String()
+	addr := netip.AddrPortFrom(netip.IPv6Unspecified(), n.Port()).String() // no interface is up
+	if all := n.Addrs(); len(all) > 0 {
+		addr = all[0].String()
+	}
 	l := Listening{Addr: addr}
 	if tracker {
 		l.Tracker = "http://" + addr + "/announce"

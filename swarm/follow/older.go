@@ -3,6 +3,7 @@ package follow
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"handful/signing"
@@ -99,8 +100,13 @@ func (f *Follower) Caught(ctx context.Context) error {
 	listen := time.NewTimer(listenTime)
 	defer listen.Stop()
 	listened := false
+	writers := f.Writers()
 	for {
 		news := f.Changed()
+		if now := f.Writers(); !slices.Equal(now, writers) { // of whom peers are asked from now on
+			writers, listened = now, false
+			listen.Reset(listenTime)
+		}
 		if f.caught(listened) {
 			return nil
 		}
@@ -126,6 +132,9 @@ func (f *Follower) caught(listened bool) bool {
 		f.mu.Lock()
 		win := f.windows[w]
 		behind := size > 0 && (win == nil || win.next < size)
+		if c := f.contacts[w]; size == 0 && !f.trust.Closed(w) {
+			behind = !listened || c != nil && !c.over // who was granted just now may have said something
+		}
 		f.mu.Unlock()
 		if behind || f.channel.Behind(w) {
 			return false
