@@ -28,23 +28,72 @@ func testWritersOffline(t *testing.T, l *lab, private bool) {
 	at := serve.await("listening", is("listening")).Addr
 	bare := "handful:" + published.Channel
 	_, key, _ := strings.Cut(published.Link, "#k=")
-	linkWith := func(hint, key string) string {
-		if private {
-			return bare + hint + "#k=" + key
-		}
-		return bare + hint
-	}
-	link := func(hint string) string { return linkWith(hint, key) }
-	later, hello := key, []string{"alice: Hello from Alice"}
+	o := offlineBoard{t: t, lab: l, owner: owner, private: private, bare: bare, key: key, tree: tree}
+	hersServing, later, want, entries := o.herWords(alice, at, hers)
 
+	web := owner.path("web")
+	for limit := time.Now().Add(patience); owner.exported("--http", web, "-c", "board").Entries < entries; {
+		if time.Now().After(limit) {
+			t.Fatalf("the owner's node has not all that Alice published:\n%s", serve.tail())
+		}
+	}
+	hersServing.stop()
+	serve.stop()
+	path := filepath.Join(openDir(t), "board.bundle")
+	exported := owner.exported("--bundle", path, "-c", "board")
+	if exported.Entries != entries || private != strings.Contains(exported.Link, "#k="+later) {
+		t.Errorf("the bundle has %d entries, want %d; its link is %s", exported.Entries, entries, exported.Link)
+	}
+	for _, dir := range []string{web, filepath.Dir(path), owner.path("state", "seed", "copies"), alice.path("state", "seed", "logs")} {
+		if where := finds(t, dir, "Hello from Alice"); private == (where != "") {
+			t.Errorf("private %v: Alice's words are in %q below %s", private, where, dir)
+		}
+		if where := finds(t, dir, "AGE-SECRET-KEY-"); where != "" {
+			t.Errorf("a key is in %s", where)
+		}
+	}
+	o.readers(web, path, later, want)
+	if private {
+		o.blind(path)
+	}
+}
+
+// offlineBoard is the channel of testWritersOffline.
+type offlineBoard struct {
+	t         *testing.T
+	lab       *lab
+	owner     *side
+	private   bool
+	bare, key string // the channel's link, and the first read key
+	tree      string
+}
+
+// hello is what Alice says first, before there is another key.
+var hello = []string{"alice: Hello from Alice"}
+
+func (o offlineBoard) link(hint string) string { return o.linkWith(hint, o.key) }
+
+func (o offlineBoard) linkWith(hint, key string) string {
+	if o.private {
+		return o.bare + hint + "#k=" + key
+	}
+	return o.bare + hint
+}
+
+// herWords lets Alice join and publish, with the owner's node at an address. want is what who has
+// the key later reads of her, entries how many the channel then has.
+func (o offlineBoard) herWords(alice *side, at, hers string) (serving *process, later string, want []string, entries int64) {
+	t, owner, link := o.t, o.owner, o.link
+	t.Helper()
+	later = o.key
 	joined := alice.start("seed", "writer", "join", link("?pe="+at), "alice", "-c", "board")
 	ends(t, joined, 0)
 	owner.run("seed", "writer", "add", "-c", "board", "alice", alice.path("alice.pub"))
-	hisServe := alice.start("seed", "serve")
-	hisServe.await("listening", is("listening"))
+	serving = alice.start("seed", "serve")
+	serving.await("listening", is("listening"))
 	posted(t, alice, "Hello from Alice")
-	want := hello // with the newest key
-	if private {
+	want = hello // with the newest key
+	if o.private {
 		// A reader comes: the new key goes to readers, and Alice is none yet.
 		ends(t, owner.start("seed", "reader", "add", "-c", "board", "ann", "age17allfvg83zlaef3v5za3vr2z0n6hvtv9726u445q0myu8l4mmcyscdhd3a"), 0)
 		refusedPost := alice.start("seed", "post", "-c", "board", "Too early")
@@ -60,41 +109,25 @@ func testWritersOffline(t *testing.T, l *lab, private bool) {
 		want = []string{"alice: Under the new key"}
 	}
 	ends(t, alice.start("seed", "publish", hers, "-c", "board", "--no-wait"), 0)
-	entries := int64(4) // the tree, the grant, Alice's words and tree
-	if private {
+	entries = 4 // the tree, the grant, Alice's words and tree
+	if o.private {
 		entries += 4 // three times a read key, and her words
 	}
+	return serving, later, want, entries
+}
 
-	web := owner.path("web")
-	for limit := time.Now().Add(patience); owner.exported("--http", web, "-c", "board").Entries < entries; {
-		if time.Now().After(limit) {
-			t.Fatalf("the owner's node has not all that Alice published:\n%s", serve.tail())
-		}
-	}
-	hisServe.stop()
-	serve.stop()
-	path := filepath.Join(openDir(t), "board.bundle")
-	exported := owner.exported("--bundle", path, "-c", "board")
-	if exported.Entries != entries || private != strings.Contains(exported.Link, "#k="+later) {
-		t.Errorf("the bundle has %d entries, want %d; its link is %s", exported.Entries, entries, exported.Link)
-	}
-	for _, dir := range []string{web, filepath.Dir(path), owner.path("state", "seed", "copies"), alice.path("state", "seed", "logs")} {
-		if where := finds(t, dir, "Hello from Alice"); private == (where != "") {
-			t.Errorf("private %v: Alice's words are in %q below %s", private, where, dir)
-		}
-		if where := finds(t, dir, "AGE-SECRET-KEY-"); where != "" {
-			t.Errorf("a key is in %s", where)
-		}
-	}
-
+// readers read from a web server, and where no network is.
+func (o offlineBoard) readers(web, path, later string, want []string) {
+	t, l, link := o.t, o.lab, o.link
+	t.Helper()
 	// A web server is all there is.
 	url := serveStatic(t, web)
 	reader := l.local(t)
-	if got := saidBy(t, reader.once(0, linkWith("?ws="+url, later), "--json")); !subset(want, got) {
+	if got := saidBy(t, reader.once(0, o.linkWith("?ws="+url, later), "--json")); !subset(want, got) {
 		t.Errorf("from the web server come %q", got)
 	}
 	done := reader.fetched(link("/m/0?ws="+url), "-o", reader.path("out"))
-	sameTrees(t, tree, done.Path)
+	sameTrees(t, o.tree, done.Path)
 	if done.Received["webseed"] == 0 {
 		t.Errorf("nothing came from the web: %+v", done.Received)
 	}
@@ -106,7 +139,7 @@ func testWritersOffline(t *testing.T, l *lab, private bool) {
 	if got := saidBy(t, string(took.stdout)); !subset(hello, got) {
 		t.Errorf("from the bundle come %q", got)
 	}
-	sameTrees(t, tree, island.path("out", "tree"))
+	sameTrees(t, o.tree, island.path("out", "tree"))
 	onward := filepath.Join(filepath.Dir(path), "onward.bundle")
 	ends(t, island.start("fetch", "bundle", "--export", onward, link("")), 0)
 	next := l.side(t, isolated(t))
@@ -115,14 +148,17 @@ func testWritersOffline(t *testing.T, l *lab, private bool) {
 	if got := saidBy(t, string(took.stdout)); !subset(hello, got) {
 		t.Errorf("from the second bundle come %q", got)
 	}
-	sameTrees(t, tree, next.path("out", "tree"))
-	if !private {
-		return
-	}
+	sameTrees(t, o.tree, next.path("out", "tree"))
+}
 
+// blind has no key, and passes on what it cannot read.
+func (o offlineBoard) blind(path string) {
+	t, l, link, bare := o.t, o.lab, o.link, o.bare
+	t.Helper()
+	onward := filepath.Join(filepath.Dir(path), "blind.bundle")
 	// Without the key: nothing is read, and it is passed on to who has one.
 	blind := l.side(t, isolated(t))
-	took = blind.start("fetch", "bundle", path, bare, "-o", blind.path("out"))
+	took := blind.start("fetch", "bundle", path, bare, "-o", blind.path("out"))
 	ends(t, took, 0)
 	if got := saidBy(t, string(took.stdout)); len(got) > 0 {
 		t.Errorf("without the key %q is read", got)
@@ -137,7 +173,7 @@ func testWritersOffline(t *testing.T, l *lab, private bool) {
 	if got := saidBy(t, string(took.stdout)); !subset(hello, got) {
 		t.Errorf("from a blind machine's bundle come %q", got)
 	}
-	sameTrees(t, tree, last.path("out", "tree"))
+	sameTrees(t, o.tree, last.path("out", "tree"))
 }
 
 // saidBy returns the texts among lines of JSON, each behind its writer.
