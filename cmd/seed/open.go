@@ -33,9 +33,10 @@ type running struct {
 	publishers map[signing.ID]*publish.Publisher
 	sealers    map[signing.ID]*sealer // of private channels whose publisher was opened
 	items      map[string]*swarm.Item // by infohash, hex
-	publishing sync.Mutex             // one at a time: two of the same must not race
-	editing    sync.Mutex             // of documents: one command at a time
-	opening    sync.Mutex             // of publishers: one at a time, for the same reason
+	contents   map[string]*store.Content
+	publishing sync.Mutex // one at a time: two of the same must not race
+	editing    sync.Mutex // of documents: one command at a time
+	opening    sync.Mutex // of publishers: one at a time, for the same reason
 }
 
 // openNode starts a node that holds the state directory, with the options of
@@ -65,6 +66,7 @@ func newRunning(a *console.App, stateDir string, s *store.Store, n *swarm.Node) 
 		publishers: make(map[signing.ID]*publish.Publisher),
 		sealers:    make(map[signing.ID]*sealer),
 		items:      make(map[string]*swarm.Item),
+		contents:   make(map[string]*store.Content),
 	}
 }
 
@@ -214,7 +216,7 @@ func (r *running) add(hash string, spec swarm.Spec) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.items[hash] = it
+	r.items[hash], r.contents[hash] = it, spec.Content
 	return nil
 }
 

@@ -284,6 +284,7 @@ func (r *running) take(hash string) error {
 	r.mu.Lock()
 	it := r.items[hash]
 	delete(r.items, hash)
+	delete(r.contents, hash)
 	r.mu.Unlock()
 	if it == nil {
 		return nil
@@ -329,29 +330,50 @@ func (r *running) withdraw(ctx context.Context, rec store.Record, item console.I
 	if err != nil {
 		return out, err
 	}
+	if err := notWithdrawn(p.Log(), item.Index); err != nil {
+		return out, err
+	}
 	entry := manifest.Delete{Head: manifest.Header{Time: r.app.Env.Now().UnixMilli()}, Index: item.Index, Reason: reason}
 	index, err := p.Publish(entry.Bytes())
 	if err != nil {
 		return out, err
 	}
-	if err := r.release(p, rec); err != nil {
+	if err := r.release(ctx, p, rec); err != nil {
 		return out, err
 	}
 	return console.Withdrawn{Link: item.Link, Name: item.Name, Index: index, Reason: reason}, nil
 }
 
-// release stops seeding a torrent that no entry names any more: several may have named it.
-func (r *running) release(p *publish.Publisher, rec store.Record) error {
+// release stops seeding a torrent that no entry names any more. Where another one does, the
+// torrent is remembered as of that one.
+func (r *running) release(ctx context.Context, p *publish.Publisher, rec store.Record) error {
 	t, err := r.store.Torrent(rec.InfoHash)
 	if err != nil {
 		return err
 	}
-	other, _, err := findEntry(p.Log(), r.sealer(p.ID()), t, anyEntry)
-	if err != nil || other >= 0 {
-		return err // the next serve remembers that one
-	}
-	if err := r.take(hex.EncodeToString(rec.InfoHash[:])); err != nil {
+	hash := hex.EncodeToString(rec.InfoHash[:])
+	other, when, err := findEntry(p.Log(), r.sealer(p.ID()), t, anyEntry)
+	if err != nil {
 		return err
 	}
-	return r.store.Forget(rec.InfoHash)
+	if other < 0 {
+		if err := r.take(hash); err != nil {
+			return err
+		}
+		return r.store.Forget(rec.InfoHash)
+	}
+	m, err := parseMeta(rec.Meta)
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	c := r.contents[hash]
+	r.mu.Unlock()
+	if c == nil {
+		if c, err = r.store.Reopen(ctx, rec); err != nil {
+			return err
+		}
+		defer c.Close()
+	}
+	return r.place(&servedItem{hash: hash, rec: rec, meta: m, content: c}, other, when)
 }

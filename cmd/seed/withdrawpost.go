@@ -14,7 +14,8 @@ import (
 	"handful/swarm/store"
 )
 
-// withdrawPost withdraws a post of a channel, which a link or an index names. The entry
+// withdrawPost withdraws an entry of a channel, which a link or an index names, and of which
+// nothing is remembered as its own: a post, or what another entry publishes too. The entry
 // stays in the log: that it was withdrawn is for everyone to see.
 func (r *running) withdrawPost(ctx context.Context, channel, which, reason string) (out console.Withdrawn, err error) {
 	nothing := fmt.Errorf("withdraw %q: nothing like that was published: %w", which, store.ErrNotFound)
@@ -49,30 +50,47 @@ func (r *running) withdrawPost(ctx context.Context, channel, which, reason strin
 	if err != nil {
 		return out, fmt.Errorf("entry %d: %w", index, err)
 	}
-	post, ok := entry.(manifest.Post)
-	if !ok {
-		return out, fmt.Errorf("withdraw %q: entry %d is no post but %q, and nothing of it is here: %w", which, index, entry.Kind(), store.ErrNotFound)
+	name := ""
+	switch e := entry.(type) {
+	case manifest.Post:
+		name = firstLine(e.Title, e.Body)
+	case manifest.Media:
+		name = e.Name
+	default:
+		return out, fmt.Errorf("withdraw %q: entry %d is no post but %q: %w", which, index, entry.Kind(), store.ErrNotFound)
+	}
+	if err := notWithdrawn(p.Log(), index); err != nil {
+		return out, err
 	}
 	del := manifest.Delete{Head: manifest.Header{Time: r.app.Env.Now().UnixMilli()}, Index: index, Reason: reason}
 	by, err := p.Publish(del.Bytes())
 	if err != nil {
 		return out, err
 	}
-	if post.Attached != nil {
-		if err := r.releaseAttached(p, post.Attached); err != nil {
+	if n, ok := manifest.NamedBy(entry); ok {
+		if err := r.releaseNamed(ctx, p, n); err != nil {
 			return out, err
 		}
 	}
 	link := signing.Link{ID: id, Writer: signing.MainWriter, Index: index}
-	return console.Withdrawn{Link: link.String(), Name: firstLine(post.Title, post.Body), Index: by, Reason: reason}, nil
+	return console.Withdrawn{Link: link.String(), Name: name, Index: by, Reason: reason}, nil
 }
 
-// releaseAttached stops seeding what was attached to a post, unless another entry names it:
-// what is remembered of it may be of that one.
-func (r *running) releaseAttached(p *publish.Publisher, a *manifest.Attached) error {
-	rec, ok, err := r.store.Record(a.InfoHash())
-	if !ok || err != nil || rec.InfoSum != a.InfoSum {
+// notWithdrawn returns nil unless an entry is withdrawn already.
+func notWithdrawn(log *publish.Log, index int64) error {
+	gone, err := isWithdrawn(log, index)
+	if err == nil && gone {
+		err = fmt.Errorf("withdraw entry %d: it is withdrawn already: %w", index, store.ErrNotFound)
+	}
+	return err
+}
+
+// releaseNamed stops seeding what a withdrawn entry named, unless another one names it: what
+// is remembered of it may be of that one.
+func (r *running) releaseNamed(ctx context.Context, p *publish.Publisher, n manifest.Named) error {
+	rec, ok, err := r.store.Record(n.InfoHash())
+	if !ok || err != nil || rec.InfoSum != n.InfoSum {
 		return err
 	}
-	return r.release(p, rec)
+	return r.release(ctx, p, rec)
 }
