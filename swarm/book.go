@@ -109,6 +109,13 @@ func (b *book) due(now time.Time, n int, connected func(netip.AddrPort) bool) (o
 	return out
 }
 
+// yield puts off the first attempt at an address.
+func (b *book) yield(ap netip.AddrPort, until time.Time) {
+	if a := b.addrs[ap]; a != nil && a.source != fromUser && a.tries == 0 {
+		a.next = until
+	}
+}
+
 // alive notes that an address has just been heard of by its own word: it is dialled
 // again soon, however often that failed before.
 func (b *book) alive(ap netip.AddrPort) {

@@ -36,6 +36,8 @@ const (
 	// the queue; the others at the line's rate.
 	probeEvery = 8
 	probeGain  = 1.5
+	// spendGain is the same for a line that is to be full whatever its queue.
+	spendGain = 2.25
 	// mostPaced is the rate in bytes/s beyond which nothing is held back: there the
 	// machine is the limit, and its timers are too coarse.
 	mostPaced = 25e6
@@ -83,7 +85,10 @@ func (n *lane) budget() int {
 
 func (n *lane) budgetAt(rate float64) int {
 	queue := standing.Seconds()
-	if n.greedy || n.probing() {
+	switch {
+	case n.greedy:
+		queue *= spendGain
+	case n.probing():
 		queue *= probeGain
 	}
 	return max(leastBudget, int(rate*(min(n.rtt, longestRTT).Seconds()+queue)))

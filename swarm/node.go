@@ -118,8 +118,9 @@ type Node struct {
 	// Owned by the loop.
 	items    map[Infohash]*Item
 	known    *discover.Known
-	stirred  map[*Item]bool // whose policy may have decided something
-	site     string         // this node's label
+	stirred  map[*Item]bool             // whose policy may have decided something
+	learned  map[*Item][]netip.AddrPort // entered and not yet dialled
+	site     string                     // this node's label
 	patience patience
 	pulsed   time.Time // of the last pulse
 }
@@ -140,6 +141,7 @@ func Start(ctx context.Context, cfg Config) (*Node, error) {
 		mail:    newMailbox(),
 		items:   make(map[Infohash]*Item),
 		stirred: make(map[*Item]bool),
+		learned: make(map[*Item][]netip.AddrPort),
 		loopEnd: make(chan struct{}),
 		started: cfg.Now(),
 		known:   new(discover.Known),

@@ -166,14 +166,14 @@ func (n *Node) message(l *link, ext string, payload []byte) {
 	}
 }
 
-// learn enters an address into an item's book.
+// learn enters an address into an item's book. It is dialled once all that came with it is there.
 func (n *Node) learn(it *Item, ap netip.AddrPort, s source) {
 	ap = netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 	if n.isSelf(ap) || !n.mayDial(ap) {
 		return
 	}
 	if it.book.add(ap, s) {
-		n.dialDue(it)
+		n.learned[it] = append(n.learned[it], ap)
 	}
 }
 

@@ -32,6 +32,7 @@ const (
 
 const (
 	rttEvery   = 30 * time.Second // between measurements, unless pings are sent anyway
+	rttLater   = 2 * time.Second  // after the connection was made, where nothing depends on it
 	rttSamples = 5                // of which the median counts; as many at the beginning
 	// A peer is quick below siteWithin and no longer so above farBeyond.
 	siteWithin = 2 * time.Millisecond
@@ -209,8 +210,13 @@ func (l *link) moved() int64 {
 	return l.received.Load() + stats.BytesWrittenData.Int64()
 }
 
-// greetPings begins the measurements of a new connection.
+// greetPings begins the measurements of a new connection. Where they decide nothing, one
+// will do, when the first rush is over.
 func (n *Node) greetPings(l *link) {
+	if Tier(l.tier.Load()) <= TierLink {
+		l.life.nextRTT = n.cfg.Now().Add(rttLater)
+		return
+	}
 	l.life.left = rttSamples
 	n.ping(l)
 }

@@ -135,6 +135,12 @@ func (n *Node) stir(it *Item) { n.stirred[it] = true }
 
 // settle carries out what the policy of stirred items has decided.
 func (n *Node) settle() {
+	for it, fresh := range n.learned {
+		delete(n.learned, it)
+		if n.items[it.hash] == it {
+			n.meet(it, fresh)
+		}
+	}
 	offers := false
 	for it := range n.stirred {
 		delete(n.stirred, it)

@@ -238,7 +238,7 @@ func (t *tap) skim(b []byte) (size, payload int, plain bool) {
 				if len(t.pads) > 0 {
 					return 0, 0, false
 				}
-			case pp.Choke, pp.Unchoke:
+			case pp.Choke, pp.Unchoke, pp.AllowedFast:
 				return 0, 0, false
 			case pp.Have, pp.Bitfield, pp.HaveAll, pp.HaveNone:
 				if t.out.conceal || t.out.urgent != nil {
@@ -313,6 +313,8 @@ func (t *tap) sort(out, raw []byte, direct bool) []byte {
 		}
 	case pp.Bitfield, pp.HaveAll, pp.HaveNone:
 		return t.introduce(out, raw)
+	case pp.AllowedFast: // ten of them to each peer, who is not choked anyway
+		return out
 	}
 	return append(out, raw...)
 }

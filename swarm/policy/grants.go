@@ -20,6 +20,8 @@ const (
 	DefaultRing      = 48                      // leechers that an origin grants pieces
 	minTransfer      = 4                       // pieces in transfer in all
 	minTransferBytes = 768 << 10               // the same in bytes, if that is more: a grant takes its time to be asked for
+	slowTransfer     = 1280 << 10              // bytes up to which it is what the line carries in slowSpan
+	slowSpan         = time.Second             // within which even a busy machine asks for what it is granted
 	maxTransfers     = 4                       // times as many, when the line is idle all the same
 	minEach          = 2                       // the same to one leecher
 	transferSpan     = 250 * time.Millisecond  // of the rate is in transfer

@@ -87,7 +87,8 @@ type round struct {
 func (g *Grants) round(now time.Duration, rate float64) round {
 	pl := float64(max(g.cfg.PieceLength, 1))
 	n := g.Leechers()
-	span, least := transferSpan, max(minTransfer, int(minTransferBytes/pl))
+	inTransfer := min(max(minTransferBytes, rate*slowSpan.Seconds()), slowTransfer)
+	span, least := transferSpan, max(minTransfer, int(inTransfer/pl))
 	if n <= 1 {
 		span = soloSpan
 	}
