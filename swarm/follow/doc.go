@@ -40,8 +40,8 @@
 // proves them, under the same bounds: so whoever reads a channel serves all that it keeps of
 // it, to strangers too, when the writer is gone, in pages that whoever gets them verifies
 // against the writer's signed head. That is the whole of a long history's way; no torrents
-// of it are made, since what is asked for in pages comes newest first, from several
-// peers, and a hundred thousand posts are 13 asks. Entries whose
+// of it are made, since what is asked for in pages comes newest first, from whoever has it,
+// and a hundred thousand posts are some 25 asks. Entries whose
 // places a document has taken back are read again, but a reader who was beyond them goes on from
 // where it was.
 //

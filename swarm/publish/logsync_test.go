@@ -1,6 +1,7 @@
 package publish
 
 import (
+	"bytes"
 	"errors"
 	"strings"
 	"testing"
@@ -204,5 +205,37 @@ func TestLostEntries(t *testing.T) {
 				t.Fatalf("got %v, want %v", err, tt.signs)
 			}
 		})
+	}
+}
+
+// TestProposedIsKept: a signature may have left for other holders of keys when the machine fails. Whatever the disk
+// keeps, what was signed is remembered, and entries from a backup get no second head of that size.
+func TestProposedIsKept(t *testing.T) {
+	for _, loss := range crashfs.Losses {
+		fs := crashfs.New()
+		l := open(t, "log", config(t, fs))
+		publish(t, l, "a")
+		entries, heads := fs.Get("log/entries"), fs.Get("log/head")
+		if _, err := l.Append(post("b")); err != nil {
+			t.Fatal(err)
+		}
+		proposed, err := l.Propose(testTime)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fs.Restart(loss)
+		fs.Put("log/entries", entries)
+		if got := fs.Get("log/head"); !bytes.Equal(got, heads) {
+			t.Fatalf("loss %v: the head was taken before it was accepted", loss)
+		}
+		c := config(t, fs)
+		c.New = false
+		old := open(t, "log", c)
+		if _, err := old.Append(post("c")); !errors.Is(err, ErrBehind) {
+			t.Errorf("loss %v: appended over %d entries, though a head over 2 was signed: %v", loss, old.Size(), err)
+		}
+		if raw, err := old.Propose(testTime); !errors.Is(err, ErrBehind) {
+			t.Errorf("loss %v: signed %q after %q: %v", loss, raw, proposed, err)
+		}
 	}
 }
