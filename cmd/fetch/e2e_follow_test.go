@@ -25,7 +25,7 @@ func testFollow(t *testing.T, l *lab) {
 	t.Run("room", func(t *testing.T) { t.Parallel(); testRoom(t, l) })
 	t.Run("attached", func(t *testing.T) { t.Parallel(); testAttached(t, l) })
 	t.Run("attached in private", func(t *testing.T) { t.Parallel(); testAttachedPrivate(t, l) })
-	t.Run("stories", func(t *testing.T) { testStories(t, l) })
+	t.Run("stories", func(t *testing.T) { t.Parallel(); testStories(t, l) })
 	t.Run("captures", func(t *testing.T) { t.Parallel(); testCaptures(t, l) })
 	t.Run("hostile", func(t *testing.T) { t.Parallel(); testHostileText(t, l) })
 }

@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -21,6 +24,10 @@ import (
 func TestMain(m *testing.M) {
 	if dht := console.EnvName("dht"); os.Getenv(dht) == "" {
 		os.Setenv(dht, "false")
+	}
+	// These tests wait for programs and for each other more than they compute. A -parallel on the command line is read later.
+	if err := flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0))); err != nil {
+		panic(err)
 	}
 	testscript.Main(m, map[string]func(){"fetch": main, "fetch-an-hour-behind": anHourBehind, "stepkill": stepKill})
 }
