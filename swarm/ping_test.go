@@ -245,6 +245,7 @@ func TestRoundTripsTellTheSite(t *testing.T) {
 			const ms = time.Millisecond
 			l.remote = addrPorts("192.0.2.9:1")[0] // the same, from elsewhere
 			l.origin.Store(false)
+			leech.retier(l)
 			answers(TierFar, 9*ms, 9*ms, 9*ms, 9*ms, 9*ms)
 			answers(TierFar, ms, ms)
 			answers(TierSite, ms)
