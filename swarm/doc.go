@@ -38,6 +38,14 @@
 // announced there, swarms without content too, and who is found goes into its address
 // book. Of a torrent without metadata it is not known yet whether it is private.
 //
+// # Who dials whom
+//
+// An item dials whom it learns of, and not when it is complete, but for who speaks up on
+// the link. Where eight or more are known, the two of a pair agree by a hash of both
+// addresses on who dials first, and the other does 0.1 s later if nothing has come
+// (meet.go): else a crowd that starts at once makes each connection twice. Whom the user
+// names is dialled at once.
+//
 // # Web seeds
 //
 // A web server that has the files (BEP 19) is the last tier. It is asked for pieces that
@@ -56,8 +64,9 @@
 // every third turn is that of a piece of which this node has sent no copy yet;
 // everything else overtakes them. The uplink (uplink.go) lets as many bytes be
 // outstanding in the sockets as the line carries in its round trip time and 40 ms,
-// measured by what peers acknowledge, for the link and beyond it apart, and but for an
-// origin writes no faster than that line; in each of the two it also keeps the limit of
+// measured by what peers acknowledge, for the link and beyond it apart, and writes no
+// faster than that line; but an origin, for which everybody waits, keeps a queue of 90 ms
+// in front of its line. In each of the two it also keeps the limit of
 // the rate. What waits here can still be
 // cancelled, and a Choke takes it back. While there is room and nobody waits, what
 // the engine writes goes straight through. Haves of no urgency are held for a second
@@ -118,7 +127,7 @@
 // A peer of which no byte comes for 2.3 s is sent a ping, if this node waits for
 // anything of it; after 7 s its connection is closed and dialled again, and the next
 // time more silence is allowed (ping.go). Round trips of pings tell neighbours from
-// far peers.
+// far peers; to who is on the same link anyway the first is measured 2 s later.
 //
 // Everything in them is a hint or is checked: a layer against its pieces root,
 // pieces against SHA-256. A peer that lies about the rest costs time only.

@@ -328,7 +328,7 @@ func testWithdrawn(t *testing.T, l *lab) {
 	if left := names(t, s.path("out")); len(left) != 0 {
 		t.Errorf("%q is in the destination", left)
 	}
-	first.start("seed", "withdraw", published.Link).fails(10, "nothing of it is here")
+	first.start("seed", "withdraw", published.Link).fails(10, "it is withdrawn already")
 	sameFiles(t, file, first.path("news.bin"))
 	p.signal(syscall.SIGTERM)
 	p.wait()

@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"slices"
@@ -96,6 +97,7 @@ func (o offlineBoard) herWords(alice *side, at, hers string) (serving *process, 
 	if o.private {
 		// A reader comes: the new key goes to readers, and Alice is none yet.
 		ends(t, owner.start("seed", "reader", "add", "-c", "board", "ann", "age17allfvg83zlaef3v5za3vr2z0n6hvtv9726u445q0myu8l4mmcyscdhd3a"), 0)
+		o.heard(alice)
 		refusedPost := alice.start("seed", "post", "-c", "board", "Too early")
 		ends(t, refusedPost, 12)
 		reader := joined.await("a reader's key", is("reader_key")).Key
@@ -103,6 +105,7 @@ func (o offlineBoard) herWords(alice *side, at, hers string) (serving *process, 
 		rekeyed := owner.start("seed", "rekey", "-c", "board")
 		_, later, _ = strings.Cut(rekeyed.await("rekeyed", is("rekeyed")).Link, "#k=")
 		ends(t, rekeyed, 0)
+		o.heard(alice)
 		if again := posted(t, alice, "Under the new key"); !strings.HasSuffix(again, "#k="+later) {
 			t.Errorf("Alice's link has another key than the channel: %s", again)
 		}
@@ -114,6 +117,25 @@ func (o offlineBoard) herWords(alice *side, at, hers string) (serving *process, 
 		entries += 4 // three times a read key, and her words
 	}
 	return serving, later, want, entries
+}
+
+// heard waits until Alice's node has all that the owner has signed: news take their time.
+func (o offlineBoard) heard(alice *side) {
+	o.t.Helper()
+	id := strings.TrimPrefix(o.bare, "handful:")
+	said, copied := o.owner.path("state", "seed", "logs", id, "m", "head"), alice.path("state", "seed", "copies", id, "m", "head")
+	for limit := time.Now().Add(patience); ; alice.run("seed", "status") {
+		want, err := os.ReadFile(said)
+		if err != nil {
+			o.t.Fatal(err)
+		}
+		if got, err := os.ReadFile(copied); err == nil && bytes.Equal(got, want) {
+			return
+		}
+		if time.Now().After(limit) {
+			o.t.Fatalf("Alice's node has not what the owner's says:\n%s", want)
+		}
+	}
 }
 
 // readers read from a web server, and where no network is.

@@ -153,7 +153,7 @@ func TestVerbs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := "completion export feed init key ls man post publish reader rekey repair root serve sign status try version withdraw writer"
+	want := "completion cosign export feed init key ls man post publish reader rekey repair root serve sign status try version withdraw writer"
 	got := ""
 	for _, cmd := range tree(env).Root.Commands() {
 		got += " " + cmd.Name()
