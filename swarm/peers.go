@@ -186,8 +186,9 @@ func (n *Node) listensOn(a netip.Addr) bool {
 	return mine.IsUnspecified() || mine == a
 }
 
-// gossipConns is how many connections a node makes for the news of a channel: from each
-// of some, they reach everybody in a few steps.
+// gossipConns is how many connections a node keeps up for the news of a channel: from each
+// of some, they reach everybody in a few steps. At first it dials all that it is told of:
+// with eight each, some of a hundred heard of news whole seconds later.
 const gossipConns = 8
 
 // made counts the connections that this node has made to its like, or to who has not said
@@ -211,7 +212,7 @@ func (n *Node) dialSome(it *Item, seeding bool) {
 	}
 	now := n.cfg.Now()
 	room := maxConns - len(it.links)
-	if it.gossip != nil {
+	if it.gossip != nil && len(it.links) > 0 {
 		room = min(room, gossipConns-it.made())
 	}
 	if room <= 0 {
