@@ -19,7 +19,7 @@ const (
 
 // meet dials what has just been learned.
 func (n *Node) meet(it *Item, fresh []netip.AddrPort) {
-	if it.gossip == nil && len(it.book.addrs) >= yieldCrowd {
+	if len(it.book.addrs) >= yieldCrowd {
 		time.AfterFunc(yieldSpan, func() {
 			n.mail.tryPost(func() {
 				if n.items[it.hash] == it {

@@ -172,7 +172,11 @@ func (n *Node) learn(it *Item, ap netip.AddrPort, s source) {
 	if n.isSelf(ap) || !n.mayDial(ap) {
 		return
 	}
-	if it.book.add(ap, s) {
+	switch {
+	case !it.book.add(ap, s):
+	case it.gossip != nil:
+		n.dialDue(it) // at once, while few are connected: news reach a dense net sooner
+	default:
 		n.learned[it] = append(n.learned[it], ap)
 	}
 }
@@ -187,8 +191,7 @@ func (n *Node) listensOn(a netip.Addr) bool {
 }
 
 // gossipConns is how many connections a node keeps up for the news of a channel: from each
-// of some, they reach everybody in a few steps. At first it dials all that it is told of:
-// with eight each, some of a hundred heard of news whole seconds later.
+// of some, they reach everybody in a few steps.
 const gossipConns = 8
 
 // made counts the connections that this node has made to its like, or to who has not said
@@ -212,7 +215,7 @@ func (n *Node) dialSome(it *Item, seeding bool) {
 	}
 	now := n.cfg.Now()
 	room := maxConns - len(it.links)
-	if it.gossip != nil && len(it.links) > 0 {
+	if it.gossip != nil {
 		room = min(room, gossipConns-it.made())
 	}
 	if room <= 0 {

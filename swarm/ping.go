@@ -213,7 +213,7 @@ func (l *link) moved() int64 {
 // greetPings begins the measurements of a new connection. Where they decide nothing, one
 // will do, when the first rush is over.
 func (n *Node) greetPings(l *link) {
-	if Tier(l.tier.Load()) <= TierLink {
+	if l.item.gossip == nil && Tier(l.tier.Load()) <= TierLink {
 		l.life.nextRTT = n.cfg.Now().Add(rttLater)
 		return
 	}
