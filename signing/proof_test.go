@@ -195,6 +195,30 @@ func TestEvidence(t *testing.T) {
 	}
 }
 
+// TestForgedEvidence: two histories by a stranger's key convince nobody, although a targets
+// document lists that key for alice: the targets role has not signed it.
+func TestForgedEvidence(t *testing.T) {
+	f, _, _ := delegatedFollower(t)
+	thief := seedKey(66)
+	doc, err := NewTargets(TargetsParams{Version: 2, Expires: testExpiry, Writers: []WriterParams{{Name: "alice", Role: oneKey(thief)}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := doc.Sign(thief); err != nil {
+		t.Fatal(err)
+	}
+	e := Evidence{ID: f.ID(), Roots: [][]byte{f.Root().Bytes()}, Targets: [][]byte{doc.Bytes()}, Writer: "alice"}
+	for i, to := range []*[]byte{&e.Fork.A, &e.Fork.B} {
+		l := otherLog(t, f.Root(), "alice", numbered(2 + i)[i:]...)
+		if *to, err = l.SignHead(thief, testTime); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, _, err := e.Verify(); !errors.Is(err, ErrForged) {
+		t.Errorf("it convinces: %v", err)
+	}
+}
+
 // TestManyWriters follows as many writers as a state holds. One more is refused, until
 // some are closed, and then takes the place of one of those.
 func TestManyWriters(t *testing.T) {
