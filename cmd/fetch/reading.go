@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"sync"
 	"time"
@@ -20,12 +19,14 @@ import (
 const (
 	// shownReader is the cursor of what was printed.
 	shownReader = "shown"
-	readBatch   = 1024 // entries
+	readBatch   = 256 // entries: at most 12 MiB
 	shownBatch  = 64   // that are printed before that is remembered
 	// A hook that fails is run again after so long, twice as long each time.
 	hookRetry, maxHookRetry = time.Second, 5 * time.Minute
 	// oldPatience is how long peers are asked for what was said before.
 	oldPatience = 20 * time.Second
+	// So many bytes of that are held, each entry with oldWeight beside what it says.
+	oldRoom, oldWeight = 32 << 20, 512
 )
 
 // Follow prints what channels say until ctx ends, or, with Once, until all was printed.
@@ -268,10 +269,11 @@ func (rd *reader) begin(ctx context.Context, settled <-chan struct{}) (feed.Curs
 	if last < 0 && since.IsZero() && rd.past {
 		last = follow.FirstEntries
 	}
-	from, err := inbox.Before(last, since)
+	tail, err := inbox.Tail(last, since, rd.wanted)
 	if err != nil {
 		return nil, err
 	}
+	from := tail.From
 	if known { // what was missed must not be lost behind what was asked for
 		for w, n := range at {
 			from[w] = min(from[w], n)
@@ -283,32 +285,29 @@ func (rd *reader) begin(ctx context.Context, settled <-chan struct{}) (feed.Curs
 	if !rd.past {
 		return from, nil
 	}
-	return from, rd.older(ctx, last, since)
+	return from, rd.older(ctx, last, since, tail)
 }
 
 // older hands on what was asked for and is not in the archive: peers may have it.
-func (rd *reader) older(ctx context.Context, last int, since time.Time) error {
-	kept, err := rd.c.inbox.Newest(math.MaxInt32)
-	if err != nil {
-		return err
-	}
-	missing := last - len(kept)
-	lowest := make(map[string]int64)
-	for _, e := range kept {
-		if n, ok := lowest[e.Writer]; !ok || e.Index < n {
-			lowest[e.Writer] = e.Index
-		}
+func (rd *reader) older(ctx context.Context, last int, since time.Time, kept feed.Tail) error {
+	missing := last - kept.Held
+	if missing <= 0 && since.IsZero() {
+		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, oldPatience)
 	defer cancel()
 	var all []feed.Entry
-	for _, w := range slices.Sorted(maps.Keys(lowest)) {
-		got, err := rd.before(ctx, w, lowest[w], missing, since)
+	room := oldRoom
+	for _, w := range slices.Sorted(maps.Keys(kept.Lowest)) {
+		got, err := rd.before(ctx, w, kept.Lowest[w], missing, since, &room)
 		if err != nil {
 			rd.r.app.Out().Print(console.Warning{Message: "what was said before is not shown: " + err.Error()})
 			return nil
 		}
 		all = append(all, got...)
+	}
+	if room <= 0 {
+		rd.r.app.Out().Print(console.Warning{Message: "what was said before is not all shown: there is more than " + console.Bytes(oldRoom), Hint: "it stays with the peers"})
 	}
 	slices.SortStableFunc(all, func(a, b feed.Entry) int { return a.Said().Compare(b.Said()) })
 	if since.IsZero() {
@@ -325,13 +324,14 @@ func (rd *reader) older(ctx context.Context, last int, since time.Time) error {
 }
 
 // before gets entries of a writer that come before an index: the last missing ones, or all
-// since a time, whichever are more.
-func (rd *reader) before(ctx context.Context, writer string, end int64, missing int, since time.Time) (out []feed.Entry, err error) {
-	const run, room = 256, 64 << 20 // entries, bytes
-	size := 0
-	for first := end; first > 0 && size < room; {
-		enough := len(out) >= missing
-		if enough && (since.IsZero() || len(out) > 0 && out[0].Said().Before(since)) {
+// since a time, whichever are more; as many as there is room for, in bytes.
+func (rd *reader) before(ctx context.Context, writer string, end int64, missing int, since time.Time, room *int) ([]feed.Entry, error) {
+	const run = 256         // entries
+	var runs [][]feed.Entry // the newest first
+	got := 0
+	for first := end; first > 0 && *room > 0; {
+		enough := got >= missing
+		if n := len(runs); enough && (since.IsZero() || n > 0 && len(runs[n-1]) > 0 && runs[n-1][0].Said().Before(since)) {
 			break
 		}
 		next := max(0, first-run)
@@ -341,7 +341,7 @@ func (rd *reader) before(ctx context.Context, writer string, end int64, missing 
 		}
 		var part []feed.Entry
 		for _, t := range told {
-			size += len(t.Raw)
+			*room -= len(t.Raw) + oldWeight
 			said, err := t.Entry()
 			if err != nil {
 				continue
@@ -350,8 +350,11 @@ func (rd *reader) before(ctx context.Context, writer string, end int64, missing 
 				part = append(part, e)
 			}
 		}
-		out, first = append(part, out...), next
+		runs, first = append(runs, part), next
+		got += len(part)
 	}
+	slices.Reverse(runs)
+	out := slices.Concat(runs...)
 	old := slices.IndexFunc(out, func(e feed.Entry) bool { return !since.IsZero() && !e.Said().Before(since) })
 	keep := max(0, len(out)-max(missing, 0))
 	if old >= 0 {

@@ -11,6 +11,7 @@
 package durable
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -46,8 +47,17 @@ type File interface {
 // WriteFile replaces the content of a file. When it returns without error, the new
 // content survives a crash; after an error the old or the new one is there.
 func WriteFile(fs FS, path string, data []byte) error {
+	return Rewrite(fs, path, func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	})
+}
+
+// Rewrite replaces the content of a file by what write writes, as WriteFile does, for a
+// content that is too large to be held. When write fails the old content stays.
+func Rewrite(fs FS, path string, write func(io.Writer) error) error {
 	temp := path + ".new"
-	if err := writeTemp(fs, temp, data); err != nil {
+	if err := writeTemp(fs, temp, write); err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	if err := fs.Rename(temp, path); err != nil {
@@ -59,7 +69,7 @@ func WriteFile(fs FS, path string, data []byte) error {
 	return nil
 }
 
-func writeTemp(fs FS, temp string, data []byte) (err error) {
+func writeTemp(fs FS, temp string, write func(io.Writer) error) (err error) {
 	f, err := fs.Create(temp)
 	if err != nil {
 		return err
@@ -72,7 +82,11 @@ func writeTemp(fs FS, temp string, data []byte) (err error) {
 	if err := f.Truncate(0); err != nil {
 		return err
 	}
-	if _, err := f.WriteAt(data, 0); err != nil {
+	w := bufio.NewWriterSize(io.NewOffsetWriter(f, 0), 64<<10)
+	if err := write(w); err != nil {
+		return err
+	}
+	if err := w.Flush(); err != nil {
 		return err
 	}
 	return f.Sync()

@@ -266,51 +266,6 @@ type key struct {
 	index  int64
 }
 
-// Newest returns the n entries that came last, each once, in the order in which they
-// came.
-func (a *Archive) Newest(n int) ([]Entry, error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if n <= 0 {
-		return nil, nil
-	}
-	seen := make(map[key]bool)
-	var out []Entry // the newest first
-	for i := len(a.months) - 1; i >= 0 && len(out) < n; i-- {
-		var month []Entry
-		_, err := a.scan(a.months[i], func(e Entry) {
-			if month = append(month, e); len(month) > 4*n { // of which most may be there twice
-				month = dedup(month, n)
-			}
-		})
-		if err != nil {
-			return nil, err
-		}
-		for _, e := range slices.Backward(month) {
-			if k := (key{e.Writer, e.Index}); !seen[k] && len(out) < n {
-				seen[k] = true
-				out = append(out, e)
-			}
-		}
-	}
-	slices.Reverse(out)
-	return out, nil
-}
-
-// dedup returns the last n entries of a list, each once.
-func dedup(entries []Entry, n int) []Entry {
-	seen := make(map[key]bool)
-	var out []Entry
-	for _, e := range slices.Backward(entries) {
-		if k := (key{e.Writer, e.Index}); !seen[k] && len(out) < n {
-			seen[k] = true
-			out = append(out, e)
-		}
-	}
-	slices.Reverse(out)
-	return out
-}
-
 // Since returns at most n entries that a cursor does not have, each once, of each
 // writer the lowest indices. It reads from the last mark on before which the cursor has
 // everything, until it has enough: so who reads all of a long archive reads it once.

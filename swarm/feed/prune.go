@@ -1,8 +1,11 @@
 package feed
 
 import (
-	"bytes"
+	"bufio"
+	"errors"
 	"fmt"
+	"io"
+	"maps"
 	"slices"
 	"time"
 
@@ -16,18 +19,17 @@ import (
 func (a *Archive) Prune(k Keep, pin []string, now time.Time) (int, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	held, gone, err := a.holdings(pin)
+	drop, err := a.withdrawn()
+	if err == nil && k != (Keep{}) {
+		err = a.beyond(drop, k, pin, now)
+	}
 	if err != nil {
 		return 0, fmt.Errorf("prune archive: %w", err)
 	}
-	drop := make(map[key]bool)
-	held = slices.DeleteFunc(held, func(h Held) bool {
-		at := key{h.Writer, h.Index}
-		drop[at] = gone[at]
-		return gone[at]
-	})
-	for _, h := range Drop(held, k, now) {
-		drop[key{h.Writer, h.Index}] = true
+	// The newest entry of each writer stays, since the position is read from it.
+	maps.DeleteFunc(drop, func(at key, _ bool) bool { return at.index+1 >= a.position[at.writer] })
+	if len(drop) == 0 {
+		return 0, nil
 	}
 	dropped := 0
 	a.marks = nil // they are of files that are written anew
@@ -41,63 +43,116 @@ func (a *Archive) Prune(k Keep, pin []string, now time.Time) (int, error) {
 	return dropped, nil
 }
 
-// holdings returns what is archived, each entry once, and what is withdrawn.
-func (a *Archive) holdings(pin []string) (held []Held, gone map[key]bool, err error) {
-	at := make(map[key]int) // in held
-	gone = make(map[key]bool)
-	for _, m := range a.months {
-		_, err := a.scan(m, func(e Entry) {
-			size := int64(len(e.Line()) + 1)
-			k := key{e.Writer, e.Index}
-			if i, again := at[k]; again {
-				held[i].Size += size
-				return
-			}
-			at[k] = len(held)
-			pinned := slices.ContainsFunc(e.Post.Tags, func(tag string) bool { return slices.Contains(pin, tag) })
-			held = append(held, Held{Writer: e.Writer, Index: e.Index, Time: e.Said(), Size: size, Pinned: pinned})
-			if e.Withdrawn() {
-				gone[key{e.Writer, e.Withdraws}] = true
-			}
-		})
-		if err != nil {
-			return nil, nil, err
+// withdrawn returns which entries are withdrawn by one that is archived.
+func (a *Archive) withdrawn() (map[key]bool, error) {
+	gone := make(map[key]bool)
+	return gone, a.each(func(e Entry) {
+		if e.Withdrawn() {
+			gone[key{e.Writer, e.Withdraws}] = true
 		}
-	}
-	return held, gone, nil
+	})
 }
 
-// rewrite writes a month without what is dropped. Lines that cannot be read stay: who
-// wrote them may want them. The newest entry of each writer stays as well, since the
-// position is read from it. The caller holds mu.
+// beyond adds to what is dropped what is not to be kept.
+func (a *Archive) beyond(drop map[key]bool, k Keep, pin []string, now time.Time) error {
+	var held []Held
+	at := make(map[key]int)          // in held
+	names := make(map[string]string) // one copy of each
+	err := a.each(func(e Entry) {
+		place := key{e.Writer, e.Index}
+		if drop[place] {
+			return
+		}
+		size := int64(len(e.Line()) + 1)
+		if i, again := at[place]; again {
+			held[i].Size += size
+			return
+		}
+		if _, known := names[e.Writer]; !known {
+			names[e.Writer] = e.Writer
+		}
+		place.writer = names[e.Writer]
+		at[place] = len(held)
+		pinned := slices.ContainsFunc(e.Post.Tags, func(tag string) bool { return slices.Contains(pin, tag) })
+		held = append(held, Held{Writer: place.writer, Index: e.Index, Time: e.Said(), Size: size, Pinned: pinned})
+	})
+	for _, h := range Drop(held, k, now) {
+		drop[key{h.Writer, h.Index}] = true
+	}
+	return err
+}
+
+// each calls f with all entries.
+func (a *Archive) each(f func(Entry)) error {
+	for _, m := range a.months {
+		if _, err := a.scan(m, f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rewrite writes a month without what is dropped, if any of that is there. Lines that cannot
+// be read stay: who wrote them may want them. The caller holds mu.
 func (a *Archive) rewrite(month string, last bool, drop map[key]bool) (dropped int, err error) {
-	b, err := durable.ReadFile(a.fs, a.path(month), maxMonth)
+	f, err := a.fs.Open(a.path(month))
 	if err != nil {
 		return 0, err
 	}
-	var out bytes.Buffer
-	for line := range bytes.Lines(b) {
-		if !bytes.HasSuffix(line, []byte("\n")) {
-			break // cut off by a crash
-		}
-		e, err := ParseLine(line[:len(line)-1])
-		if err == nil && drop[key{e.Writer, e.Index}] && e.Index+1 < a.position[e.Writer] {
-			dropped++
-			continue
-		}
-		out.Write(line)
-	}
-	if dropped == 0 {
-		return 0, nil
-	}
-	if err := durable.WriteFile(a.fs, a.path(month), out.Bytes()); err != nil {
+	defer f.Close()
+	size, err := f.Size()
+	if err != nil {
 		return 0, err
 	}
 	if last {
-		a.size = int64(out.Len())
+		size = min(size, a.size)
+	}
+	dropping := func(line []byte) bool {
+		e, err := ParseLine(line)
+		return err == nil && drop[key{e.Writer, e.Index}]
+	}
+	err = rawLines(f, size, func(line []byte) error {
+		if dropping(line) {
+			dropped++
+		}
+		return nil
+	})
+	if err != nil || dropped == 0 {
+		return 0, err
+	}
+	left := int64(0)
+	err = durable.Rewrite(a.fs, a.path(month), func(w io.Writer) error {
+		return rawLines(f, size, func(line []byte) error {
+			if dropping(line) {
+				return nil
+			}
+			left += int64(len(line)) + 1
+			_, err := w.Write(append(line, '\n'))
+			return err
+		})
+	})
+	if err != nil {
+		return 0, err
+	}
+	if last {
+		a.size = left
 	}
 	return dropped, nil
 }
 
-// maxMonth is how large a month's file may be to be pruned.
-const maxMonth = 1 << 30
+// rawLines calls each with every complete line, without its newline, until it fails.
+func rawLines(r io.ReaderAt, size int64, each func([]byte) error) error {
+	lines := bufio.NewReaderSize(io.NewSectionReader(r, 0, size), readChunk)
+	for {
+		line, err := lines.ReadBytes('\n')
+		if errors.Is(err, io.EOF) {
+			return nil // what follows the last newline was cut off by a crash
+		}
+		if err != nil {
+			return err
+		}
+		if err := each(line[:len(line)-1]); err != nil {
+			return err
+		}
+	}
+}

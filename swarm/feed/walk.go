@@ -7,7 +7,7 @@ import (
 )
 
 // markEvery is how many entries lie between two marks.
-const markEvery = 1024
+const markEvery = 256
 
 // mark is a place in the archive, and the cursor that has all that stands before it.
 type mark struct {

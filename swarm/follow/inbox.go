@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"maps"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -313,33 +312,8 @@ func (b *Inbox) SetCursor(reader string, c feed.Cursor) error {
 	return durable.WriteFile(b.fs, b.cursorPath(reader), []byte(c.String()+"\n"))
 }
 
-// Before returns a cursor from which on a reader gets the newest n entries, and all of a
-// time or later when after is not zero, as far as they are kept.
-func (b *Inbox) Before(n int, after time.Time) (feed.Cursor, error) {
-	c := maps.Clone(b.Position())
-	entries, err := b.Newest(max(n, 0))
-	if err != nil {
-		return nil, err
-	}
-	if !after.IsZero() {
-		all, err := b.archive.Newest(maxSince)
-		if err != nil {
-			return nil, err
-		}
-		for _, e := range all {
-			if !e.Said().Before(after) {
-				entries = append(entries, e)
-			}
-		}
-	}
-	for _, e := range entries {
-		if c == nil {
-			c = make(feed.Cursor)
-		}
-		c[e.Writer] = min(c[e.Writer], e.Index)
-	}
-	return c, nil
+// Tail returns where the newest n entries that are wanted begin, and with them all of a time
+// or later when since is not zero, as far as they are kept. It holds none of them.
+func (b *Inbox) Tail(n int, since time.Time, wanted func(feed.Entry) bool) (feed.Tail, error) {
+	return b.archive.Tail(max(n, 0), since, wanted)
 }
-
-// maxSince is how many entries of the archive are looked at for a time.
-const maxSince = 100_000
