@@ -42,7 +42,12 @@ func FuzzParseLink(f *testing.F) {
 	id := testRoot(f).ID().String()
 	f.Add("handful:" + id)
 	f.Add("handful:" + id + "/alice/7?dn=A%20b&tr=udp://h:1/x&ws=http://[::1]/&pe=h:1&pk=" + base32Lower.EncodeToString(dhtKey[32:]) + "#k=A-1")
+	f.Add("x\x1b[31m\u202e<b>.txt")
 	f.Fuzz(func(t *testing.T, s string) {
+		named := Link{ID: testRoot(t).ID(), Index: -1, Name: s} // a file may be called anything
+		if l, err := ParseLink(named.String()); err != nil || l.Name != s && l.Name != "" {
+			t.Fatalf("called %q it is printed as %q: %v", s, named, err)
+		}
 		l, err := ParseLink(s)
 		if err != nil {
 			return

@@ -204,7 +204,9 @@ func (l Link) String() string {
 			}
 		}
 	}
-	add("dn", l.Name)
+	if printable(l.Name, maxNameHint) { // else the link could not be read
+		add("dn", l.Name)
+	}
 	add("tr", l.Trackers...)
 	add("ws", l.WebSeeds...)
 	add("pe", l.Peers...)

@@ -114,8 +114,8 @@ not there is had from peers and not kept.
 
 --output DIR fetches what entries bring along, the files attached to posts and what is
 published, into DIR/NAME/WRITER-INDEX, verified, and passes it on while the command
-runs. Nothing is replaced there; what is withdrawn is not fetched; what two entries bring
-along is there once. It goes on where it was, also after a crash.
+runs. Nothing is replaced there; what is withdrawn is not fetched. It goes on where it was,
+also after a crash.
 
 --exec runs a program for each entry, with the entry as JSON on its standard input and
 without a shell. It has its own place in each channel, so that it gets each entry once

@@ -26,6 +26,8 @@ const (
 	// are asked for again after gatherRetry, twice as long each time.
 	gatherPatience              = time.Minute
 	gatherRetry, maxGatherRetry = 15 * time.Second, 10 * time.Minute
+	// What another entry brings along too is looked for again so soon: that one comes first.
+	twinRetry = 200 * time.Millisecond
 )
 
 // gatherer fetches what the entries of one channel bring along: files that are attached to
@@ -63,6 +65,7 @@ type wanting struct {
 	stop    context.CancelCauseFunc // of what runs
 	after   time.Time               // not to be tried before
 	wait    time.Duration           // between tries
+	twin    *heldError              // what another entry was found to bring along too
 }
 
 var errGone = errors.New("its writer has withdrawn it")
@@ -100,7 +103,7 @@ func (g *gatherer) run(ctx context.Context, settled <-chan struct{}) error {
 		g.report(console.Warning{Message: err.Error()})
 	}
 	ended := make(chan struct{}, gatherJobs)
-	again := time.NewTicker(gatherRetry / 4)
+	again := time.NewTicker(twinRetry)
 	defer again.Stop()
 	var once <-chan struct{}
 	if g.rd.req.Once {
@@ -267,6 +270,9 @@ func (g *gatherer) fetch(ctx context.Context, at place) error {
 	if f.Timeout == 0 {
 		f.Timeout = gatherPatience
 	}
+	if err := g.release(at); err != nil {
+		return err
+	}
 	defer g.moving.end(f.Dest)
 	got, err := r.Fetch(ctx, f, func(p console.Progress) { g.report(g.moving.sum(f.Dest, p)) })
 	if err == nil && got.Done != nil {
@@ -277,14 +283,45 @@ func (g *gatherer) fetch(ctx context.Context, at place) error {
 	return err
 }
 
+// release has the node let go of what was fetched for another entry that brings along the
+// same, so that it is put in this one's place too: it comes out of the files that are there.
+func (g *gatherer) release(at place) error {
+	g.mu.Lock()
+	held := g.wants[at].twin
+	g.wants[at].twin = nil
+	waiting := false
+	if held != nil {
+		for other := range g.wants {
+			waiting = waiting || other != at && g.dest(other) == held.dest
+		}
+	}
+	g.mu.Unlock()
+	r := g.rd.r
+	if held == nil || filepath.Dir(held.dest) != g.dir {
+		return nil
+	}
+	if waiting {
+		return held
+	}
+	f := r.fetching(held.infohash)
+	if f == nil || f.dest != held.dest {
+		return nil
+	}
+	return r.take(f)
+}
+
 // ended judges how the fetching of one entry went.
 func (g *gatherer) ended(ctx context.Context, at place, err error) {
 	g.mu.Lock()
 	w := g.wants[at]
 	w.running = false
 	gone := g.gone[at] || errors.Is(err, follow.ErrWithdrawn)
-	final := err == nil || gone || hopeless(err)
+	held, twice := errors.AsType[*heldError](err)
+	twin := twice && !gone && filepath.Dir(held.dest) == g.dir // it was fetched by this gatherer
+	final := err == nil || gone || !twin && hopeless(err)
 	switch {
+	case twin:
+		w.twin, w.after = held, g.rd.r.app.Env.Now().Add(twinRetry)
 	case final:
 		delete(g.wants, at)
 	case g.rd.req.Once && ctx.Err() == nil:
@@ -294,13 +331,15 @@ func (g *gatherer) ended(ctx context.Context, at place, err error) {
 		w.wait = min(2*w.wait, maxGatherRetry)
 	}
 	stopped := ctx.Err() != nil
-	held, twice := errors.AsType[*heldError](err)
 	if err != nil && !gone && !stopped && !twice {
 		g.lost++
 	}
 	g.mu.Unlock()
+	if twin {
+		return
+	}
 	if twice {
-		g.report(console.Note{Message: fmt.Sprintf("what %s/%d brings along is in %s, as another entry brings it too", at.writer, at.index, held.dest)})
+		g.report(console.Note{Message: fmt.Sprintf("what %s/%d brings along is in %s, and the node has it there already", at.writer, at.index, held.dest)})
 	} else if err != nil && !gone && !stopped {
 		hint := console.Hint(err)
 		if !final && !g.rd.req.Once {

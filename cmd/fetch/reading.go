@@ -20,7 +20,7 @@ const (
 	// shownReader is the cursor of what was printed.
 	shownReader = "shown"
 	readBatch   = 256 // entries: at most 12 MiB
-	shownBatch  = 64   // that are printed before that is remembered
+	shownBatch  = 64  // that are printed before that is remembered
 	// A hook that fails is run again after so long, twice as long each time.
 	hookRetry, maxHookRetry = time.Second, 5 * time.Minute
 	// oldPatience is how long peers are asked for what was said before.

@@ -176,7 +176,7 @@ func feedList(a *console.App) *cobra.Command {
 					return err
 				}
 				for _, s := range sources {
-					line := console.Feed{Source: s.state.Source, Channel: s.channel.String(), Items: len(s.state.Items), Listed: true}
+					line := console.Feed{Source: s.state.Source, Channel: s.channel.String(), Items: s.state.Known(), Listed: true}
 					if s.state.URL != s.state.Source {
 						line.URL = s.state.URL
 					}

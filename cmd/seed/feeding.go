@@ -140,7 +140,7 @@ func (r *running) Import(ctx context.Context, req importRequest, report func(con
 			return busy, err
 		}
 	}
-	line.Items = len(state.Items)
+	line.Items = state.Known()
 	report(line)
 	return busy, r.writeFeed(id, state)
 }

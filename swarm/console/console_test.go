@@ -3,6 +3,7 @@ package console
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"handful/manifest"
 	"handful/signing"
@@ -90,7 +92,7 @@ func TestLines(t *testing.T) {
 
 // Whatever a stranger puts into a line cannot move the cursor or forge a line.
 func TestLinesAreClean(t *testing.T) {
-	const evil = "a\x1b[2J\nb\r\u202e\u009b"
+	const evil = "a\x1b[2J\nb\r\u202e\u009b\u200b\U000e0041"
 	for _, l := range examples() {
 		v := reflect.New(reflect.TypeOf(l)).Elem()
 		v.Set(reflect.ValueOf(l))
@@ -110,13 +112,24 @@ func TestLinesAreClean(t *testing.T) {
 		}
 		result, remark := v.Interface().(Line).Show(time.Time{})
 		for s, was := range map[string]string{result: plain, remark: plainErr} {
-			if strings.ContainsAny(s, "\x1b\r\u202e\u009b") {
+			if strings.ContainsAny(s, "\x1b\r\u202e\u009b\u200b\U000e0041") {
 				t.Errorf("%s: %q is not clean", l.Type(), s)
 			}
 			if strings.Count(s, "\n") > strings.Count(was, "\n")+1 {
 				t.Errorf("%s: %q has more lines than %q", l.Type(), s, was)
 			}
 		}
+	}
+	b, err := Encode(Feed{Source: evil, Title: evil})
+	if err != nil || bytes.ContainsFunc(bytes.TrimSuffix(b, []byte("\n")), func(r rune) bool { return !unicode.IsGraphic(r) }) {
+		t.Errorf("JSON: %q, %v", b, err)
+	}
+	var back struct{ Source string }
+	if err := json.Unmarshal(b, &back); err != nil || back.Source != evil {
+		t.Errorf("JSON reads as %q, %v", back.Source, err)
+	}
+	if _, s := (Withdrawn{Name: strings.Repeat("long ", 9000)}).Show(time.Time{}); len(s) > 200 {
+		t.Errorf("that it is withdrawn takes %d bytes", len(s))
 	}
 	_, remark := Entry{Title: evil, Text: "x\x1b[2J\ny"}.Show(time.Time{})
 	if strings.Contains(remark, "\x1b") {

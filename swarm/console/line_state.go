@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"handful/swarm/feed"
 )
 
 // Status is what a node is doing; the lines of its items follow it.
@@ -205,7 +207,7 @@ func (l Verified) Show(time.Time) (string, string) {
 }
 
 func (l Withdrawn) Show(time.Time) (string, string) {
-	return Clean(l.Link), "withdrawn  " + Clean(l.Name) + ": others are asked to drop it; who has it may keep it"
+	return Clean(l.Link), "withdrawn  " + feed.Sanitize(l.Name, feed.Layout{OneLine: true, Width: 72}) + ": others are asked to drop it; who has it may keep it"
 }
 
 func (l Key) Show(time.Time) (string, string) {

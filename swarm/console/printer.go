@@ -7,6 +7,8 @@ import (
 	"io"
 	"sync"
 	"time"
+
+	"handful/swarm/feed"
 )
 
 const (
@@ -102,7 +104,8 @@ func (p *jsonPrinter) Close() error {
 }
 
 // Encode returns a line as one JSON object with "type" first and a line break at
-// the end. Links stay readable: & < > are not escaped.
+// the end. Links stay readable: & < > are not escaped. What shows nothing, or turns the
+// direction of writing, is.
 func Encode(l Line) ([]byte, error) {
 	var body bytes.Buffer
 	enc := json.NewEncoder(&body)
@@ -115,7 +118,7 @@ func Encode(l Line) ([]byte, error) {
 	if !bytes.HasPrefix(rest, []byte("}")) {
 		out = append(out, ',')
 	}
-	return append(out, rest...), nil
+	return append(feed.EscapeJSON(append(out, bytes.TrimSuffix(rest, []byte("\n"))...)), '\n'), nil
 }
 
 // textPrinter prints for people.

@@ -51,8 +51,9 @@ func Span(d time.Duration) string {
 }
 
 // Clean makes a text from elsewhere safe to print on one line of a terminal:
-// control characters, line breaks and the characters that turn the direction of
-// writing are replaced by U+FFFD, and so is what is not UTF-8.
+// control characters, line breaks, and characters that are invisible or turn the direction
+// of writing are replaced by U+FFFD, and so is what is not UTF-8. The joiners of words and
+// emoji stay.
 func Clean(s string) string {
 	safe := true
 	for _, r := range s {
@@ -73,15 +74,7 @@ func Clean(s string) string {
 }
 
 func unsafeRune(r rune) bool {
-	switch {
-	case unicode.IsControl(r), r == unicode.ReplacementChar:
-		return true
-	case r == '\u2028', r == '\u2029', r == '\u061c', r == '\u200e', r == '\u200f':
-		return true
-	case r >= '\u202a' && r <= '\u202e', r >= '\u2066' && r <= '\u2069':
-		return true
-	}
-	return false
+	return !unicode.IsGraphic(r) && r != '\u200c' && r != '\u200d' || r == unicode.ReplacementChar
 }
 
 func count(n int, noun string) string {

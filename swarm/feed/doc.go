@@ -12,7 +12,8 @@
 // protection, and none relies on another: [Sanitize] for terminals, plain text or
 // escaped HTML in documents, escapes in [Entry.Line] for everything that shows nothing,
 // links of known schemes only. HTML is only ever read, by [Text]; it is never passed
-// on. What is read keeps its bidi controls and joiners, which some languages need.
+// on. What is read keeps its bidi controls and joiners, which some languages need; documents
+// leave out those that override the direction of all letters.
 //
 // # In
 //
@@ -63,6 +64,7 @@
 // its own, as imported ones do, is called by that if it is a URI, else
 // handful:CHANNEL/WRITER?id=ID, so that its versions are one item, of which the newest
 // is shown; another writer's post under the same id is called as if it had none.
+// Its author is whom it names, and of a granted writer also the name under which it signs.
 // Texts are of type text in Atom and JSON Feed, and HTML that shows the text in RSS,
 // where titles are text. Published is what the source says, else when the entry was
 // written; updated likewise. Attachments are enclosures: in Atom and JSON Feed all of them,

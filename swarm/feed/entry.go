@@ -132,12 +132,12 @@ func (e Entry) Line() []byte {
 	if err := enc.Encode(l); err != nil {
 		panic(err) // texts, numbers, and times of at most 9999
 	}
-	return escapeJSON(bytes.TrimSpace(b.Bytes()))
+	return EscapeJSON(bytes.TrimSpace(b.Bytes()))
 }
 
-// escapeJSON escapes the characters of a JSON text that show nothing. They can only
-// stand in its strings.
-func escapeJSON(b []byte) []byte {
+// EscapeJSON escapes the characters of a JSON text that show nothing, or act on a terminal.
+// They can only stand in its strings.
+func EscapeJSON(b []byte) []byte {
 	if !bytes.ContainsFunc(b, func(r rune) bool { return !shows(r) }) {
 		return b
 	}

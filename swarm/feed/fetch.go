@@ -31,6 +31,9 @@ const DefaultTimeout = 30 * time.Second
 // ErrGone says that the document is gone for good (410): ask no more.
 var ErrGone = errors.New("the feed is gone")
 
+// ErrSlow says that a server has not sent the document in time.
+var ErrSlow = errors.New("the server did not send it in time")
+
 // BusyError says that the server wants to be asked later (429, 503).
 type BusyError struct {
 	Status int       // 0: it said so before
@@ -74,11 +77,14 @@ type Fetched struct {
 // what it was when v was got. It reads at most MaxDocument bytes, decompressed,
 // follows at most 5 redirects, none from https to http and none from elsewhere to an
 // address of this machine or its network, and sends no cookies. An error is a
-// *BusyError, wraps ErrGone or ErrMalformed, or says what failed.
+// *BusyError, wraps ErrGone, ErrSlow or ErrMalformed, or says what failed.
 func (f *Fetcher) Fetch(ctx context.Context, v Validators) (Fetched, error) {
 	u, err := url.Parse(v.URL)
 	if err == nil && (u.Scheme == "http" || u.Scheme == "https") {
 		got, err := f.fetchHTTP(ctx, u, v)
+		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+			err = fmt.Errorf("%w: %s", ErrSlow, f.timeout())
+		}
 		if err != nil {
 			return got, fmt.Errorf("fetch %s: %w", u.Redacted(), err)
 		}
@@ -89,6 +95,13 @@ func (f *Fetcher) Fetch(ctx context.Context, v Validators) (Fetched, error) {
 		path = filepath.FromSlash(u.Path)
 	}
 	return fetchFile(path, v)
+}
+
+func (f *Fetcher) timeout() time.Duration {
+	if f.Timeout <= 0 {
+		return DefaultTimeout
+	}
+	return f.Timeout
 }
 
 // fetchFile reads a document on disk.
@@ -124,11 +137,7 @@ func readAll(r io.Reader) ([]byte, error) {
 }
 
 func (f *Fetcher) fetchHTTP(ctx context.Context, u *url.URL, v Validators) (Fetched, error) {
-	timeout := f.Timeout
-	if timeout <= 0 {
-		timeout = DefaultTimeout
-	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := context.WithTimeout(ctx, f.timeout())
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {

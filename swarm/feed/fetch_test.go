@@ -220,7 +220,7 @@ func TestFetchTimeout(t *testing.T) {
 	})
 	defer close(stop)
 	f.Timeout = 50 * time.Millisecond
-	if _, err := f.Fetch(t.Context(), Validators{URL: "http://x.example/"}); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := f.Fetch(t.Context(), Validators{URL: "http://x.example/"}); !errors.Is(err, ErrSlow) || errors.Is(err, context.DeadlineExceeded) {
 		t.Error(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

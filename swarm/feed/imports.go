@@ -88,6 +88,17 @@ func (s State) Remember(posts ...manifest.Post) State {
 	return s
 }
 
+// Known returns how many items of the source itself are known: those that stood in it.
+func (s State) Known() int {
+	n := 0
+	for _, it := range s.Items {
+		if it.Sum != "" { // else it is of the log, where other sources have theirs as well
+			n++
+		}
+	}
+	return n
+}
+
 // wording returns a hash of all that a post says but its dates.
 func wording(p manifest.Post) string {
 	texts := []string{p.Title, p.Body, p.Link, p.Author}
@@ -121,7 +132,7 @@ func Plan(items []Item, before State, o PlanOptions) ([]Change, State) {
 		after.Items = make(map[string]Seen)
 	}
 	after.Round++
-	first := before.Round == 0 && len(before.Items) == 0
+	first := before.Round == 0 // the log may have posts of other sources
 	items = oldestFirst(unique(items))
 	for i := range items {
 		if before.Source != "" && !absolute.MatchString(items[i].ID) {

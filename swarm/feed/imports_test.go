@@ -169,6 +169,14 @@ func TestPlan(t *testing.T) {
 	o.Newest = 2
 	s = State{}
 	step("first import of many", "b B, c C", "c C", "b B", "a A")
+	others := State{Source: "http://z.example/"}.Remember(manifest.Post{ID: "urn:of:another:source", Title: "old"})
+	changes, others = Plan(items("c C", "b B", "a A"), others, o)
+	if got := said(changes); got != hashID("of", others.Source, "b")+" B, "+hashID("of", others.Source, "c")+" C" {
+		t.Errorf("first import into a channel that has posts of others: %q", got)
+	}
+	if others.Known() != 3 || len(others.Items) != 4 {
+		t.Errorf("of its own it has %d items of %d", others.Known(), len(others.Items))
+	}
 	step("of which the rest is known", "d D, e E, f F", "f F", "e E", "d D", "a A")
 	if changes, _ := Plan([]Item{{ID: "1", Title: "new"}, {ID: "2", Title: "old", Published: noon}}, State{}, o); said(changes) != "2 old, 1 new" {
 		t.Errorf("without dates: %q", said(changes))

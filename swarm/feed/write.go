@@ -90,20 +90,20 @@ func inOrder(entries []Entry) []Entry {
 func show(e Entry) shown {
 	p := e.Post
 	s := shown{
-		id: e.URI(), title: clean(p.Title, true), text: clean(p.Body, false), link: shownLink(p.Link), author: clean(p.Author, true),
+		id: e.URI(), title: cleanShown(p.Title, true), text: cleanShown(p.Body, false), link: shownLink(p.Link), author: author(e),
 		published: e.Published(), updated: e.Updated(),
 	}
 	if p.ReplyTo != "" {
 		s.replyTo = replyURI(e.Channel, p.ReplyTo)
 	}
 	for _, tag := range p.Tags {
-		if tag = clean(tag, true); tag != "" {
+		if tag = cleanShown(tag, true); tag != "" {
 			s.tags = append(s.tags, tag)
 		}
 	}
 	for _, a := range p.Attachments {
 		if a.URL = shownLink(a.URL); a.URL != "" {
-			a.Type, a.Name = clean(a.Type, true), clean(a.Name, true)
+			a.Type, a.Name = clean(a.Type, true), cleanShown(a.Name, true)
 			if a.Type == "" {
 				a.Type = "application/octet-stream"
 			}
@@ -117,10 +117,29 @@ func show(e Entry) shown {
 	return s
 }
 
+// author returns who says it: whom the post names, and of a granted writer the name under which
+// it signs, so that nobody speaks in the name of others.
+func author(e Entry) string {
+	name := cleanShown(e.Post.Author, true)
+	switch {
+	case e.Writer == signing.MainWriter:
+		return name
+	case name == "":
+		return e.Writer
+	}
+	return name + " (" + e.Writer + ")"
+}
+
+// cleanShown is clean, and without the two characters that override the direction of all
+// others. No language needs them, and a name of a file reads as another one by them.
+func cleanShown(s string, oneLine bool) string {
+	return strings.NewReplacer("\u202d", "\ufffd", "\u202e", "\ufffd").Replace(clean(s, oneLine))
+}
+
 // withdraw takes away what the post said; that there was one stays, since readers keep
 // what they have.
 func (s *shown) withdraw(by Entry) {
-	*s = shown{id: s.id, title: "Withdrawn", text: clean(withdrawnText(by.Post.Body), false), author: s.author, published: s.published, updated: by.Said()}
+	*s = shown{id: s.id, title: "Withdrawn", text: cleanShown(withdrawnText(by.Post.Body), false), author: s.author, published: s.published, updated: by.Said()}
 }
 
 // replyURI returns the entry that "WRITER/INDEX" or "CHANNEL/WRITER/INDEX" names, ""

@@ -231,6 +231,38 @@ func TestVersions(t *testing.T) {
 	}
 }
 
+// TestAuthors: nobody speaks in the name of another writer, and no text turns the direction of
+// all letters.
+func TestAuthors(t *testing.T) {
+	c := channel(t)
+	head := manifest.Header{Time: noon.UnixMilli()}
+	entries := entriesOf(c, manifest.Post{Head: head, Title: "a\u202egnp.exe", Author: "Zoe", Tags: []string{"\u202dx"}}, manifest.Post{Head: head, Title: "own", Body: "\u202e"})
+	for _, by := range []string{"", "Zoe"} {
+		entries = append(entries, Entry{Channel: c.ID, Writer: "alice", Index: int64(len(by)), Post: manifest.Post{Head: head, Title: "of alice", Author: by}})
+	}
+	for format, write := range writers {
+		out := write(c, "http://127.0.0.1/feed/x", entries)
+		if bytes.ContainsAny(out, "\u202d\u202e") {
+			t.Errorf("%s has overrides:\n%s", format, out)
+		}
+		doc, err := Parse(out, ParseOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := make(map[string]int)
+		for _, it := range doc.Items {
+			got[it.Author]++
+		}
+		own := ""
+		if format == "atom" {
+			own = c.Title // of the feed, which entries without one inherit
+		}
+		if want := map[string]int{"Zoe": 1, own: 1, "alice": 1, "Zoe (alice)": 1}; !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: authors %v, want %v", format, got, want)
+		}
+	}
+}
+
 func TestOPML(t *testing.T) {
 	c := channel(t)
 	out := OPML("http://127.0.0.1:6881", []Channel{c, {ID: c.ID, Name: "a.b-c"}})
