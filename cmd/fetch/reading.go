@@ -269,9 +269,18 @@ func (rd *reader) begin(ctx context.Context, settled <-chan struct{}) (feed.Curs
 	if last < 0 && since.IsZero() && rd.past {
 		last = follow.FirstEntries
 	}
-	tail, err := inbox.Tail(last, since, rd.wanted)
+	tail, err := inbox.Tail(last, since, rd.wanted, !rd.past)
 	if err != nil {
 		return nil, err
+	}
+	var older []feed.Entry
+	if rd.past {
+		if older, err = rd.older(ctx, last, since, tail); err != nil {
+			rd.r.app.Out().Print(console.Warning{Message: "what was said before is not shown: " + err.Error()})
+			if tail, err = inbox.Tail(last, since, rd.wanted, true); err != nil {
+				return nil, err
+			}
+		}
 	}
 	from := tail.From
 	if known { // what was missed must not be lost behind what was asked for
@@ -282,17 +291,21 @@ func (rd *reader) begin(ctx context.Context, settled <-chan struct{}) (feed.Curs
 	if err := inbox.SetCursor(rd.name, from); err != nil {
 		return nil, err
 	}
-	if !rd.past {
-		return from, nil
+	for _, e := range older {
+		if rd.wanted(e) {
+			if err := rd.handle(ctx, e); err != nil {
+				return nil, err
+			}
+		}
 	}
-	return from, rd.older(ctx, last, since, tail)
+	return from, nil
 }
 
-// older hands on what was asked for and is not in the archive: peers may have it.
-func (rd *reader) older(ctx context.Context, last int, since time.Time, kept feed.Tail) error {
+// older gets what was asked for and is not in the archive from peers, oldest first.
+func (rd *reader) older(ctx context.Context, last int, since time.Time, kept feed.Tail) ([]feed.Entry, error) {
 	missing := last - kept.Held
 	if missing <= 0 && since.IsZero() {
-		return nil
+		return nil, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, oldPatience)
 	defer cancel()
@@ -301,8 +314,7 @@ func (rd *reader) older(ctx context.Context, last int, since time.Time, kept fee
 	for _, w := range slices.Sorted(maps.Keys(kept.Lowest)) {
 		got, err := rd.before(ctx, w, kept.Lowest[w], missing, since, &room)
 		if err != nil {
-			rd.r.app.Out().Print(console.Warning{Message: "what was said before is not shown: " + err.Error()})
-			return nil
+			return nil, err
 		}
 		all = append(all, got...)
 	}
@@ -313,14 +325,7 @@ func (rd *reader) older(ctx context.Context, last int, since time.Time, kept fee
 	if since.IsZero() {
 		all = all[max(0, len(all)-max(missing, 0)):]
 	}
-	for _, e := range all {
-		if rd.wanted(e) {
-			if err := rd.handle(ctx, e); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	return all, nil
 }
 
 // before gets entries of a writer that come before an index: the last missing ones, or all

@@ -18,10 +18,21 @@ type Tail struct {
 	Lowest map[string]int64
 }
 
-// Tail returns where the newest n entries that are wanted begin, and with them all that were
-// written at since or later when that is not zero. It holds no entry, and where n are at the
-// end, and no time is given, it reads no more than that.
-func (a *Archive) Tail(n int, since time.Time, wanted func(Entry) bool) (Tail, error) {
+// TailOptions say what a tail is of.
+type TailOptions struct {
+	N     int       // so many entries, the newest
+	Since time.Time // and all that were written then or later; zero: no more
+	// Wanted tells which entries count; nil: all.
+	Wanted func(Entry) bool
+	// Aside tells which entries were kept longer than those around them: behind a hole they
+	// do not count, so that what is missing can be had from elsewhere, and they with it.
+	// nil: none.
+	Aside func(Entry) bool
+}
+
+// Tail finds where the newest entries begin. It holds none of them, and where there are
+// enough at the end, and no time is given, it reads no more than that.
+func (a *Archive) Tail(o TailOptions) (Tail, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	t := Tail{From: maps.Clone(a.position), Lowest: make(map[string]int64)}
@@ -29,14 +40,17 @@ func (a *Archive) Tail(n int, since time.Time, wanted func(Entry) bool) (Tail, e
 		t.From = make(Cursor)
 	}
 	err := a.back(func(e Entry) bool {
-		if t.Held >= n && since.IsZero() {
+		if t.Held >= o.N && o.Since.IsZero() {
 			return false
 		}
-		t.Lowest[e.Writer] = e.Index
-		if !wanted(e) {
+		if low, ok := t.Lowest[e.Writer]; ok && e.Index < low-1 && o.Aside != nil && o.Aside(e) {
 			return true
 		}
-		if t.Held < n || !e.Said().Before(since) {
+		t.Lowest[e.Writer] = e.Index
+		if o.Wanted != nil && !o.Wanted(e) {
+			return true
+		}
+		if t.Held < o.N || !e.Said().Before(o.Since) {
 			t.From[e.Writer] = min(t.From[e.Writer], e.Index)
 		}
 		t.Held++

@@ -23,7 +23,7 @@ const (
 
 	recentEntries = 1024 // that are kept in memory
 	recentSize    = 4 << 20
-	pruneEvery    = 1000 // entries
+	pruneEvery    = 1000 // entries, or a tenth of how many are kept
 	pruneAfter    = time.Hour
 	maxCursor     = 16 << 10 // bytes of a cursor's file
 )
@@ -206,7 +206,11 @@ func InOrder(entries []feed.Entry) []feed.Entry {
 func (b *Inbox) prune(now bool) error {
 	b.mu.Lock()
 	at := b.cfg.Now()
-	due := now || b.added >= pruneEvery || at.Sub(b.pruned) >= pruneAfter
+	every := pruneEvery
+	if count := b.cfg.Keep.Count; count > 0 {
+		every = min(every, max(count/10, 1))
+	}
+	due := now || b.added >= every || at.Sub(b.pruned) >= pruneAfter
 	if due {
 		b.added, b.pruned = 0, at
 	}
@@ -313,7 +317,18 @@ func (b *Inbox) SetCursor(reader string, c feed.Cursor) error {
 }
 
 // Tail returns where the newest n entries that are wanted begin, and with them all of a time
-// or later when since is not zero, as far as they are kept. It holds none of them.
-func (b *Inbox) Tail(n int, since time.Time, wanted func(feed.Entry) bool) (feed.Tail, error) {
-	return b.archive.Tail(max(n, 0), since, wanted)
+// or later when since is not zero, as far as they are kept. It holds none of them. Without
+// pins those that are kept for a tag alone do not count: peers have them, and what was
+// between them.
+func (b *Inbox) Tail(n int, since time.Time, wanted func(feed.Entry) bool, pins bool) (feed.Tail, error) {
+	b.mu.Lock()
+	pin := slices.Clone(b.cfg.Pin)
+	b.mu.Unlock()
+	o := feed.TailOptions{N: max(n, 0), Since: since, Wanted: wanted}
+	if !pins {
+		o.Aside = func(e feed.Entry) bool {
+			return slices.ContainsFunc(e.Post.Tags, func(tag string) bool { return slices.Contains(pin, tag) })
+		}
+	}
+	return b.archive.Tail(o)
 }

@@ -275,7 +275,7 @@ func TestAway(t *testing.T) {
 	}
 	_, again := l.f.channel.Traffic()
 	t.Logf("%d bytes for %d entries and 1000 older ones, %d for 1000 missed", received, FirstEntries, again)
-	if c, err := l.inbox.Tail(3, time.Time{}, func(feed.Entry) bool { return true }); err != nil || c.From[signing.MainWriter] != 3997 {
+	if c, err := l.inbox.Tail(3, time.Time{}, nil, true); err != nil || c.From[signing.MainWriter] != 3997 {
 		t.Errorf("the newest three begin at %s: %v", c.From, err)
 	}
 }
