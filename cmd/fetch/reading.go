@@ -269,7 +269,7 @@ func (rd *reader) begin(ctx context.Context, settled <-chan struct{}) (feed.Curs
 	if last < 0 && since.IsZero() && rd.past {
 		last = follow.FirstEntries
 	}
-	tail, err := inbox.Tail(last, since, rd.wanted, !rd.past)
+	tail, err := inbox.Tail(last, since, rd.wanted, !rd.past || len(rd.req.Tags) > 0)
 	if err != nil {
 		return nil, err
 	}
