@@ -53,13 +53,14 @@ type Archive struct {
 	months   []string // ascending; guarded by mu, as all below
 	size     int64    // of the last month's complete lines
 	position Cursor
+	gone     map[key]bool // what is withdrawn by an entry that is archived
 	damaged  int
 	marks    []mark // ascending; where a reader who has all before may begin
 }
 
 // OpenArchive opens the archive of a channel in dir, and makes it if it is not there.
 func OpenArchive(files durable.FS, dir string, channel signing.ID) (*Archive, error) {
-	a := &Archive{fs: files, dir: dir, channel: channel}
+	a := &Archive{fs: files, dir: dir, channel: channel, gone: make(map[key]bool)}
 	if err := files.MkdirAll(dir); err != nil {
 		return nil, fmt.Errorf("open archive %s: %w", dir, err)
 	}
@@ -100,8 +101,13 @@ func parseMonths(b []byte) ([]string, error) {
 
 func (a *Archive) path(month string) string { return filepath.Join(a.dir, month+".jsonl") }
 
-// note takes an entry into the position.
-func (a *Archive) note(e Entry) { a.position = a.position.With(e) }
+// note takes an entry into the position, and what it withdraws.
+func (a *Archive) note(e Entry) {
+	a.position = a.position.With(e)
+	if e.Withdrawn() {
+		a.gone[key{e.Writer, e.Withdraws}] = true
+	}
+}
 
 // Append adds entries that came at now. When it returns without error they survive a
 // crash; after an error some of them may be there, and adding them again does no harm.

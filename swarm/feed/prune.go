@@ -19,12 +19,11 @@ import (
 func (a *Archive) Prune(k Keep, pin []string, now time.Time) (int, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	drop, err := a.withdrawn()
-	if err == nil && k != (Keep{}) {
-		err = a.beyond(drop, k, pin, now)
-	}
-	if err != nil {
-		return 0, fmt.Errorf("prune archive: %w", err)
+	drop := maps.Clone(a.gone)
+	if k != (Keep{}) {
+		if err := a.beyond(drop, k, pin, now); err != nil {
+			return 0, fmt.Errorf("prune archive: %w", err)
+		}
 	}
 	// The newest entry of each writer stays, since the position is read from it.
 	maps.DeleteFunc(drop, func(at key, _ bool) bool { return at.index+1 >= a.position[at.writer] })
@@ -41,16 +40,6 @@ func (a *Archive) Prune(k Keep, pin []string, now time.Time) (int, error) {
 		dropped += n
 	}
 	return dropped, nil
-}
-
-// withdrawn returns which entries are withdrawn by one that is archived.
-func (a *Archive) withdrawn() (map[key]bool, error) {
-	gone := make(map[key]bool)
-	return gone, a.each(func(e Entry) {
-		if e.Withdrawn() {
-			gone[key{e.Writer, e.Withdraws}] = true
-		}
-	})
 }
 
 // beyond adds to what is dropped what is not to be kept.
