@@ -8,10 +8,11 @@ import (
 // maxKnown bounds an item's address book: anybody may name addresses.
 const maxKnown = 2000
 
-// Retry times of an address that does not answer.
+// Retry times of an address that does not answer, and how long it may take to answer.
 const (
 	firstRetry = 2 * time.Second
 	lastRetry  = 2 * time.Minute
+	dialSpan   = time.Second
 )
 
 // source says who named an address.
@@ -37,6 +38,7 @@ type address struct {
 	next   time.Time // not dialled before
 	banned bool
 	silent bool // answered no requests: not hurried
+	origin bool // as it said when it was connected
 }
 
 func newBook() *book { return &book{addrs: make(map[netip.AddrPort]*address)} }
@@ -82,14 +84,27 @@ func (b *book) ban(ap netip.AddrPort) {
 	}
 }
 
+// setOrigin notes that an address is an origin's.
+func (b *book) setOrigin(ap netip.AddrPort) {
+	if a := b.addrs[ap]; a != nil {
+		a.origin = true
+	}
+}
+
+func (b *book) origin(ap netip.AddrPort) bool {
+	a := b.addrs[ap]
+	return a != nil && a.origin
+}
+
 // due returns the addresses to dial now, at most n, those first that the user named, and
-// notes the attempt.
-func (b *book) due(now time.Time, n int, connected func(netip.AddrPort) bool) (out []netip.AddrPort) {
+// notes the attempt. Those that need not be dialled, because they are connected or for
+// another reason, are left out.
+func (b *book) due(now time.Time, n int, needless func(netip.AddrPort) bool) (out []netip.AddrPort) {
 	var named, other []netip.AddrPort
 	for ap, a := range b.addrs {
 		switch {
 		case a.banned || now.Before(a.next):
-		case connected(ap):
+		case needless(ap):
 			a.tries = 0
 		case a.source == fromUser:
 			named = append(named, ap)
@@ -107,6 +122,16 @@ func (b *book) due(now time.Time, n int, connected func(netip.AddrPort) bool) (o
 		a.next = now.Add(min(wait, lastRetry))
 	}
 	return out
+}
+
+// underWay counts the addresses that were dialled just now and may answer yet.
+func (b *book) underWay(now time.Time, connected func(netip.AddrPort) bool) (n int) {
+	for ap, a := range b.addrs {
+		if a.tries > 0 && now.Sub(a.tried) < dialSpan && !connected(ap) {
+			n++
+		}
+	}
+	return n
 }
 
 // yield puts off the first attempt at an address.

@@ -158,6 +158,14 @@ func (g *Gossip) Origin(p GossipPeer) bool {
 	return l != nil && l.origin.Load()
 }
 
+// Dialled reports whether this node has connected to a peer, and not that to this node.
+func (g *Gossip) Dialled(p GossipPeer) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	l := g.links[p]
+	return l != nil && l.outgoing
+}
+
 // Peers returns who is connected and speaks the protocol.
 func (g *Gossip) Peers() []GossipPeer {
 	g.mu.Lock()

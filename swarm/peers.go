@@ -45,6 +45,9 @@ func (n *Node) linkHandshook(l *link, client string, port int, pex, gossip bool)
 			n.known.Heard(l.listenAddr, n.cfg.Now())
 		}
 	}
+	if l.origin.Load() {
+		it.book.setOrigin(l.listenAddr)
+	}
 	n.identified(l)
 	l.pex.on = pex && !it.private.Load()
 	n.askLayers(it)
@@ -172,11 +175,7 @@ func (n *Node) learn(it *Item, ap netip.AddrPort, s source) {
 	if n.isSelf(ap) || !n.mayDial(ap) {
 		return
 	}
-	switch {
-	case !it.book.add(ap, s):
-	case it.gossip != nil:
-		n.dialDue(it) // at once, while few are connected: news reach a dense net sooner
-	default:
+	if it.book.add(ap, s) {
 		n.learned[it] = append(n.learned[it], ap)
 	}
 }
@@ -214,15 +213,20 @@ func (n *Node) dialSome(it *Item, seeding bool) {
 		return
 	}
 	now := n.cfg.Now()
-	room := maxConns - len(it.links)
+	room, needless := maxConns-len(it.links), it.connectedTo
 	if it.gossip != nil {
-		room = min(room, gossipConns-it.made())
+		made := it.made()
+		if room = min(room, gossipConns-made); room > 0 {
+			room -= it.book.underWay(now, it.connectedTo)
+		}
+		if made >= gossipConns/2 { // the origin is left to those who know nobody
+			needless = func(ap netip.AddrPort) bool { return it.book.origin(ap) || it.connectedTo(ap) }
+		}
 	}
 	if room <= 0 {
 		return
 	}
-	due := it.book.due(now, room, it.connectedTo)
-	if len(due) > 0 {
+	if due := it.book.due(now, room, needless); len(due) > 0 {
 		n.eng.dial(it, due)
 	}
 }

@@ -43,8 +43,8 @@
 // A writer's node tells its news to four peers, what follows within a quarter of a second
 // together and then, and whoever accepts them to three more, those
 // that are not known to have them first, and the writer's own node never where there are
-// others. 100 ms later (the writer's node: 1 s) four others are told by has that they are
-// there. Whoever learns that something is missing waits 50 ms for it to come by itself and
+// others. 100 ms later all who have connected to it and are not known to have them, and at least
+// four, are told by has that they are there (by the writer's node: four, after 1 s). Whoever learns that something is missing waits 50 ms for it to come by itself and
 // asks one peer then, after a second another. Every 1.5 to 4.5 s each node tells one
 // peer what it holds, as it tells every peer that joins: so what was lost is found, without
 // anybody keeping account of messages. Who has the newer documents has more, whatever the

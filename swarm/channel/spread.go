@@ -18,7 +18,8 @@ const (
 	fanout       = 3
 	originFanout = 4
 
-	lateFanout = 4
+	lateFanout = 4  // at least
+	maxLate    = 64 // at most
 	lateTime   = 100 * time.Millisecond
 	// An origin waits until the others have most likely told each other.
 	originLateTime = time.Second
@@ -185,8 +186,8 @@ func (s *spread) choose(suits func(Peer) bool) []Peer {
 	return peers
 }
 
-func rank(origin bool) int {
-	if origin {
+func rank(later bool) int {
+	if later {
 		return 1
 	}
 	return 0
@@ -362,12 +363,31 @@ func (s *spread) tellLate(now time.Time) {
 			continue
 		}
 		s.mu.Lock()
-		to := s.lacking(w, ours, 0, lateFanout)
+		var to []Peer
+		if s.origin { // all may have connected to it, and few rely on it alone
+			to = s.lacking(w, ours, 0, lateFanout)
+		} else {
+			to = relying(s.lacking(w, ours, 0, maxLate), s.c.gossip.Dialled)
+		}
 		s.mu.Unlock()
 		for _, p := range to {
 			s.tell(p, w)
 		}
 	}
+}
+
+// relying returns those of peers who are told that news are here: all that have connected to
+// this node, since everybody connects to some in order to hear from them, and others where
+// these are few. So who has chosen eight peers hears of news if one of the eight has them,
+// and chance decides only which.
+func relying(peers []Peer, dialled func(Peer) bool) []Peer {
+	byChoice := slices.Clone(peers)
+	slices.SortStableFunc(byChoice, func(a, b Peer) int { return cmp.Compare(rank(dialled(a)), rank(dialled(b))) })
+	n := 0
+	for n < len(byChoice) && (n < lateFanout || !dialled(byChoice[n])) {
+		n++
+	}
+	return byChoice[:n]
 }
 
 // askDue asks for what is missing and has not come.

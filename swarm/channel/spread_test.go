@@ -31,3 +31,36 @@ func TestHolding(t *testing.T) {
 		}
 	}
 }
+
+// TestRelying: all who have connected to a node are told, however many, and others where they are few.
+func TestRelying(t *testing.T) {
+	odd := func(p Peer) bool { return p%2 == 1 }
+	for _, c := range []struct {
+		name     string
+		peers    []Peer
+		dialled  func(Peer) bool
+		incoming int
+		want     int
+	}{
+		{"nobody", nil, odd, 0, 0},
+		{"many who came", []Peer{1, 2, 4, 6, 8, 10, 12, 3, 5}, odd, 6, 6},
+		{"few who came", []Peer{1, 3, 5, 7, 9, 2}, odd, 1, lateFanout},
+		{"fewer than are told", []Peer{1, 3}, odd, 0, 2},
+	} {
+		got := relying(c.peers, c.dialled)
+		incoming := 0
+		for i, p := range got {
+			if !c.dialled(p) {
+				incoming++
+			}
+			for _, q := range got[:i] {
+				if p == q {
+					t.Errorf("%s: %d twice", c.name, p)
+				}
+			}
+		}
+		if len(got) != c.want || incoming != c.incoming {
+			t.Errorf("%s: told %d, %d of them have come", c.name, got, incoming)
+		}
+	}
+}
