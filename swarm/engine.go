@@ -115,7 +115,7 @@ func newEngine(n *Node) (*engine, error) {
 	}
 	e.cl = cl
 	cl.AddListener(e.taps.listener(n.front.bt, e.secretKeys))
-	cl.AddDialer(tapDialer{&peerDialer{allow: n.mayDial}, &e.taps})
+	cl.AddDialer(tapDialer{&peerDialer{allow: n.mayDial, from: n.front.addrPort().Addr()}, &e.taps})
 	return e, nil
 }
 

@@ -284,10 +284,11 @@ func (q *connQueue) Close() error {
 func (q *connQueue) Addr() net.Addr { return q.addr }
 
 // peerDialer makes the engine's outgoing connections. allow decides which
-// addresses may be dialled at all.
+// addresses may be dialled at all. A node that listens at one address dials from it
+// as well: where a peer sees a connection come from, it tells others to find this node.
 type peerDialer struct {
 	allow func(netip.AddrPort) bool
-	d     net.Dialer
+	from  netip.Addr // where this node listens
 }
 
 var errNotAllowed = errors.New("address is not allowed here")
@@ -297,11 +298,19 @@ func (d *peerDialer) Dial(ctx context.Context, addr string) (net.Conn, error) {
 	if err != nil || !d.allow(ap) {
 		return nil, fmt.Errorf("dial %s: %w", addr, errNotAllowed)
 	}
-	c, err := d.d.DialContext(ctx, "tcp", addr)
+	c, err := d.dialer(ap.Addr().Unmap()).DialContext(ctx, "tcp", addr)
 	if err == nil {
 		keepShort(c)
 	}
 	return c, err
+}
+
+func (d *peerDialer) dialer(to netip.Addr) *net.Dialer {
+	from := d.from.Unmap()
+	if !from.IsValid() || from.IsUnspecified() || from.Is4() != to.Is4() || from.IsLoopback() != to.IsLoopback() {
+		return &net.Dialer{}
+	}
+	return &net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))}
 }
 
 // DialerNetwork tells the engine what it gets.

@@ -78,3 +78,27 @@ func TestFrontBoundsWebConnections(t *testing.T) {
 		t.Error("there is room again, and the address is refused")
 	}
 }
+
+// TestDialsFromWhereItListens: peers see a node come from the address where they can find it, unless that could
+// not reach them.
+func TestDialsFromWhereItListens(t *testing.T) {
+	for _, c := range []struct{ from, to, want string }{
+		{"127.0.0.9", "127.0.0.1", "127.0.0.9"},
+		{"10.0.0.9", "192.0.2.1", "10.0.0.9"},
+		{"10.0.0.9", "127.0.0.1", ""},
+		{"127.0.0.9", "10.0.0.1", ""},
+		{"10.0.0.9", "2001:db8::1", ""},
+		{"0.0.0.0", "10.0.0.1", ""},
+		{"::", "10.0.0.1", ""},
+		{"::ffff:10.0.0.9", "10.0.0.1", "10.0.0.9"},
+	} {
+		d := (&peerDialer{from: netip.MustParseAddr(c.from)}).dialer(netip.MustParseAddr(c.to))
+		got := ""
+		if a, ok := d.LocalAddr.(*net.TCPAddr); ok {
+			got = a.IP.String()
+		}
+		if got != c.want {
+			t.Errorf("listening at %s, %s is dialled from %q, want %q", c.from, c.to, got, c.want)
+		}
+	}
+}
