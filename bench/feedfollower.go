@@ -104,11 +104,15 @@ func (f *feedFollower) hasAll(n int) bool {
 	return len(f.printed) == n
 }
 
+// own is a loopback address for each of some followers: peers at one address are one source
+// to a stranger, however many they are.
+func own(i int) netip.Addr { return netip.AddrFrom4([4]byte{127, 0, 1, byte(i%254 + 1)}) }
+
 // inProcess is a life of a node in this process: what a follower does, less the printing.
-// It takes the newest first entries; 0: as many as a follower does.
-func inProcess(link signing.Link, first int) func(context.Context, *feedFollower) error {
+// It listens at an address and takes the newest first entries; 0: as many as a follower does.
+func inProcess(link signing.Link, at netip.Addr, first int) func(context.Context, *feedFollower) error {
 	return func(ctx context.Context, f *feedFollower) (err error) {
-		node, err := swarm.Start(ctx, swarm.Config{Listen: "127.0.0.1:0", Isolated: true, MachineID: f.dir})
+		node, err := swarm.Start(ctx, swarm.Config{Listen: netip.AddrPortFrom(at, 0).String(), Isolated: true, MachineID: f.dir})
 		if err != nil {
 			return err
 		}

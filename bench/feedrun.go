@@ -103,7 +103,7 @@ func (r *feedRun) say() error {
 // They take the newest first entries; 0: as many as a follower does.
 func (r *feedRun) follow(ctx context.Context, n, processes, first int) error {
 	for i := range n {
-		run := inProcess(r.link, first)
+		run := inProcess(r.link, own(i), first)
 		if i < processes {
 			run = process(r.tools.Fetch, r.link)
 		}
