@@ -71,12 +71,20 @@
 //
 // # Items in the DHT
 //
-// The channel's DHT key (in its root document) signs mutable items of BEP 44. Under the
-// salt of a writer's name stands an update for strangers (signing.Update, from 0 entries
-// on) of at most 1000 bytes: with the newest entries if they fit, else the head alone. Its
-// seq is the head's time, or one more than the seq before where that is not higher; its
-// key ih points BEP 46 clients to the newest torrent. Under the salt root stands the newest
-// root document, deflated (RFC 1951) into a string, with its version as seq. Who holds the
-// DHT key can hide news or point to old ones; that they are the channel's is proved by what
-// is inside.
+// Mutable items of BEP 44 carry news to who can meet nobody. Under the salt of a writer's name
+// stands an update for strangers (signing.Update, from 0 entries on) of at most 1000 bytes: with
+// the newest entries if they fit, else the head alone. Its seq is the head's time, or one more
+// than the seq before where that is not higher; its key ih points BEP 46 clients to the newest
+// torrent. Under the salt root stands the newest root document, deflated (RFC 1951) into a
+// string, with its version as seq.
+//
+//	key                        salt           signed by
+//	the channel's DHT key      m, root        the main writer's node
+//	a key of writer NAME       NAME           that writer's node
+//
+// The DHT key stands in the root document. It is not for the other writers, so each signs
+// with the key that signs its heads, which the targets document names: what is signed for the
+// DHT begins with "4:salt" and can be no head. Whoever finds the newest puts it again. Who
+// holds such a key can hide news or point to old ones; that they are the channel's is proved by
+// what is inside.
 package channel

@@ -12,8 +12,8 @@ import (
 	"handful/swarm/discover/mainline"
 )
 
-// RootSalt is the salt of the item that has the channel's newest root document; no writer
-// of that name has an item.
+// RootSalt is the salt of the item that has the channel's newest root document, under the
+// channel's DHT key; the item of a writer of that name stands under another key.
 const RootSalt = "root"
 
 // pointerBytes is what the pointer of BEP 46 takes in a value.

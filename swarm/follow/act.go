@@ -103,13 +103,16 @@ func (f *Follower) act() {
 	if now.root > before.root || now.wants != before.wants || !slices.Equal(now.writers, before.writers) || len(gone) > 0 {
 		// What was refused before may be believed now.
 		f.each(nobody, f.askNews)
+		select {
+		case f.rekeyed <- struct{}{}:
+		default: // it is due anyway
+		}
 	}
 	f.change(func() {})
 }
 
 // actOnRoot goes over to a newer root document.
 func (f *Follower) actOnRoot(before int64) {
-	f.rootOnce.Do(func() { close(f.rooted) })
 	if f.Private() {
 		f.wire.Unlist()
 	}

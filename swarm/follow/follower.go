@@ -75,19 +75,18 @@ func (s spoken) Missing(_ channel.Peer, writer string) { s.Channel.Missing(write
 // lets Trust decide, and passes on what was believed. All methods are safe for
 // concurrent use.
 type Follower struct {
-	cfg      Config
-	trust    *Trust
-	past     atomic.Pointer[past] // of who reads the channel; nil: nobody does
-	wire     wire
-	channel  *channel.Channel
-	mirrors  *mirrored
-	living   context.Context // ends with Close
-	ready    chan struct{}   // closed when wire is set
-	rooted   chan struct{}   // closed, by rootOnce, when the first root document came
-	rootOnce sync.Once
-	stop     context.CancelFunc
-	working  sync.WaitGroup
-	offers   chan overheard // of the local network
+	cfg     Config
+	trust   *Trust
+	past    atomic.Pointer[past] // of who reads the channel; nil: nobody does
+	wire    wire
+	channel *channel.Channel
+	mirrors *mirrored
+	living  context.Context // ends with Close
+	ready   chan struct{}   // closed when wire is set
+	rekeyed chan struct{}   // has a token when the documents may name other items of the DHT
+	stop    context.CancelFunc
+	working sync.WaitGroup
+	offers  chan overheard // of the local network
 	// later runs f after d, in a goroutine of its own.
 	later func(d time.Duration, f func())
 
@@ -176,7 +175,7 @@ func newFollower(cfg Config, trust *Trust) *Follower {
 		cfg: cfg, trust: trust,
 		news:     make(chan struct{}),
 		ready:    make(chan struct{}),
-		rooted:   make(chan struct{}),
+		rekeyed:  make(chan struct{}, 1),
 		peers:    make(map[channel.Peer]string),
 		told:     make(map[string]map[string]bool),
 		met:      make(map[string]bool),
@@ -192,9 +191,6 @@ func newFollower(cfg Config, trust *Trust) *Follower {
 		offers:   make(chan overheard, maxOverheard),
 	}
 	f.acted = f.standing() // who joins is asked for what is missing
-	if trust.Root() != nil {
-		f.rootOnce.Do(func() { close(f.rooted) })
-	}
 	return f
 }
 

@@ -261,12 +261,16 @@ func (p *Publisher) adopt() error {
 func (p *Publisher) follow() {
 	p.signing.Lock()
 	defer p.signing.Unlock()
+	if p.Private() {
+		p.unpoint()
+	}
 	if root, targets := p.docs.newest(); root == nil || targets == nil {
 		return // after a base, until the writers are granted again
 	}
 	if err := p.granted(); err != nil {
 		p.cfg.Logger.Error("this writer may publish no more", "channel", p.ID(), "writer", p.writer, "err", err)
 		p.change(func() { p.failed = err })
+		p.unpoint()
 		return
 	}
 	p.wake()

@@ -19,21 +19,21 @@ const askPointer = time.Minute
 // can fetch.
 const pointerDepth = 16
 
-// dht returns where the channel's items are kept, nil for nowhere.
+// dht returns where the items are kept, nil for nowhere.
 func (p *Publisher) dht() *mainline.Node {
-	if p.Private() || p.dhtKey() == nil {
+	if p.Private() || p.itemKey() == nil {
 		return nil
 	}
 	return p.cfg.Node.DHT()
 }
 
-// dhtKey returns the key that signs items, nil when it is not here: a delegated writer has
-// none.
-func (p *Publisher) dhtKey() ed25519.PrivateKey {
+// itemKey returns the key that signs this writer's item, nil when it is not here: the
+// channel's DHT key for the main writer, and of a delegated one its own.
+func (p *Publisher) itemKey() ed25519.PrivateKey {
 	if o, ok := p.docs.(*owned); ok {
 		return o.now().DHT
 	}
-	return nil
+	return p.cfg.Guest.Key
 }
 
 // Private reports whether the channel asks not to be announced in public, or that is not
@@ -46,7 +46,8 @@ func (p *Publisher) secret() bool {
 	return root != nil && root.Private()
 }
 
-// point puts the newest into the DHT. That it cannot is no error: there are other ways.
+// point puts the newest into the DHT. That it cannot is no error: there are other ways. The
+// caller holds signing.
 func (p *Publisher) point() {
 	d := p.dht()
 	if d == nil {
@@ -61,7 +62,10 @@ func (p *Publisher) point() {
 		// Two heads of one second: the seq of an item must be higher than that of the one
 		// before, while a second more or less misleads nobody.
 		p.seq = max(p.seq+1, head.Time.Unix())
-		p.keep(d, signing.MainWriter, p.seq, value)
+		p.keep(d, p.writer, p.seq, value)
+	}
+	if p.writer != signing.MainWriter {
+		return
 	}
 	root := p.Root()
 	if value, ok := channel.PackRoot(root.Bytes()); ok {
@@ -70,11 +74,16 @@ func (p *Publisher) point() {
 }
 
 func (p *Publisher) keep(d *mainline.Node, salt string, seq int64, value []byte) {
-	it, err := mainline.Sign(p.dhtKey(), []byte(salt), seq, value)
+	it, err := mainline.Sign(p.itemKey(), []byte(salt), seq, value)
 	if err == nil {
 		err = d.Keep(it)
 	}
-	if err != nil && !errors.Is(err, mainline.ErrClosed) {
+	switch {
+	case err == nil:
+		p.mu.Lock()
+		p.kept[it.Target()] = true
+		p.mu.Unlock()
+	case !errors.Is(err, mainline.ErrClosed):
 		p.cfg.Logger.Debug("not put into the DHT", "channel", p.ID(), "salt", salt, "err", err)
 	}
 }
@@ -117,7 +126,7 @@ func (p *Publisher) hear(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, askPointer)
 	defer cancel()
-	_, err := d.Get(ctx, p.Root().DHTKey(), []byte(signing.MainWriter), func(it mainline.Item) {
+	_, err := d.Get(ctx, p.itemKey().Public().(ed25519.PublicKey), []byte(p.writer), func(it mainline.Item) {
 		u, err := signing.ParseUpdate(it.Value)
 		if err != nil {
 			return
@@ -137,12 +146,14 @@ func (p *Publisher) hear(ctx context.Context) {
 
 // unpoint ends keeping the items alive; others may go on.
 func (p *Publisher) unpoint() {
-	d := p.dht()
+	d := p.cfg.Node.DHT()
 	if d == nil {
 		return
 	}
-	key := [32]byte(p.Root().DHTKey())
-	for _, salt := range []string{signing.MainWriter, channel.RootSalt} {
-		d.Drop(mainline.Target(key, []byte(salt)))
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for target := range p.kept {
+		d.Drop(target)
 	}
+	clear(p.kept)
 }

@@ -1,8 +1,11 @@
 package publish
 
 import (
+	"crypto"
+	"crypto/ed25519"
 	"crypto/rand"
 	"errors"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"testing"
@@ -58,7 +61,7 @@ func TestOldBackupAgainstDHT(t *testing.T) {
 	if _, err := p.Publish(postOf(t, "two")); err != nil {
 		t.Fatal(err)
 	}
-	awaitSize(t, other.DHT(), keys.Newest().DHTKey(), 2)
+	awaitSize(t, other.DHT(), keys.Newest().DHTKey(), signing.MainWriter, 2)
 	if err := p.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -86,10 +89,10 @@ func TestOldBackupAgainstDHT(t *testing.T) {
 }
 
 // awaitSize asks until the DHT has a head over so many entries: it is put in the background.
-func awaitSize(t *testing.T, d *mainline.Node, key []byte, size int64) {
+func awaitSize(t *testing.T, d *mainline.Node, key []byte, writer string, size int64) {
 	t.Helper()
 	for {
-		found, err := d.Get(t.Context(), key, []byte(signing.MainWriter), nil)
+		found, err := d.Get(t.Context(), key, []byte(writer), nil)
 		if err == nil {
 			u, err := signing.ParseUpdate(found.Item.Value)
 			if err != nil || int64(len(u.Entries)) != size {
@@ -155,6 +158,125 @@ func TestPrivateChannel(t *testing.T) {
 		}
 		if swarm == private || private && item > 0 || !private && item != 2 {
 			t.Errorf("private is %v: announced is %v, %d items", private, swarm, item)
+		}
+	}
+}
+
+// board is a channel with a writer, each on a node of its own, and a DHT between them.
+type board struct {
+	t            *testing.T
+	keysDir, dir string // of the owner's keys, and the writer's log
+	owner        *Publisher
+	node         *swarm.Node // the writer's
+	guest        Guest
+	at           netip.AddrPort // the owner's
+}
+
+func newBoard(t *testing.T) *board {
+	t.Helper()
+	b := &board{t: t, keysDir: t.TempDir(), dir: filepath.Join(t.TempDir(), "log")}
+	keys, err := keyfile.Create(b.keysDir, keyfile.Options{Title: "x", Now: time.Now(), Rand: rand.Reader})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, alice, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.guest = Guest{ID: keys.ID, Writer: "alice", Key: alice, File: filepath.Join(t.TempDir(), "known")}
+	keys = b.grant(keys, signing.WriterParams{Name: "alice", Role: signing.RoleParams{Keys: []crypto.PublicKey{alice.Public()}}})
+	node := dhtNode(t)
+	b.at = node.Addrs()[0]
+	b.owner, err = Open(t.Context(), Config{Node: node, Keys: keys, Dir: filepath.Join(t.TempDir(), "log"), New: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.node = dhtNode(t, node.DHT().Addr().String())
+	return b
+}
+
+func (b *board) grant(keys *keyfile.Keys, writers ...signing.WriterParams) *keyfile.Keys {
+	b.t.Helper()
+	doc, err := signing.NewTargets(signing.TargetsParams{Expires: time.Now().AddDate(1, 0, 0), Writers: writers, Before: keys.Document()})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if err := doc.Sign(keys.Granter()); err != nil {
+		b.t.Fatal(err)
+	}
+	if keys, err = keys.Grant(b.keysDir, doc.Bytes()); err != nil {
+		b.t.Fatal(err)
+	}
+	return keys
+}
+
+func (b *board) open(fresh bool, peers ...netip.AddrPort) *Publisher {
+	b.t.Helper()
+	p, err := Open(b.t.Context(), Config{Node: b.node, Guest: &b.guest, Dir: b.dir, New: fresh, Peers: peers})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return p
+}
+
+// key is under which the writer's item stands.
+func (b *board) key() ed25519.PublicKey { return b.guest.Key.Public().(ed25519.PublicKey) }
+
+// kept reports whether the writer's node keeps its item alive.
+func (b *board) kept() bool {
+	return b.node.DHT().Keeps(mainline.Target([32]byte(b.key()), []byte("alice")))
+}
+
+// TestWritersItem: a granted writer keeps its newest in the DHT under its own key, and finds
+// there, with nobody else to ask, that its log was taken back.
+func TestWritersItem(t *testing.T) {
+	b := newBoard(t)
+	p := b.open(true, b.at)
+	if _, err := p.Publish(postOf(t, "one")); err != nil {
+		t.Fatal(err)
+	}
+	if !b.kept() {
+		t.Error("the writer's item is not kept")
+	}
+	other := b.owner.cfg.Node.DHT()
+	awaitSize(t, other, b.key(), "alice", 1)
+	if err := p.Close(); err != nil || b.kept() {
+		t.Errorf("after the end it is kept: %v", err)
+	}
+	if err := errors.Join(b.owner.Close(), os.RemoveAll(b.dir)); err != nil {
+		t.Fatal(err)
+	}
+	p = b.open(false)
+	defer p.Close()
+	for p.log.Network().Raw == nil {
+		select {
+		case <-t.Context().Done():
+			t.Fatal("the DHT's item was never heard")
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	if _, err := p.Publish(postOf(t, "instead of one")); err == nil {
+		t.Error("it signs a second history")
+	}
+}
+
+// TestRevokedItem: who may publish no more keeps no item alive.
+func TestRevokedItem(t *testing.T) {
+	b := newBoard(t)
+	defer b.owner.Close()
+	p := b.open(true, b.at)
+	defer p.Close()
+	if _, err := p.Publish(postOf(t, "one")); err != nil || !b.kept() {
+		t.Fatalf("the item is kept: %v; %v", b.kept(), err)
+	}
+	if err := b.owner.Reload(b.grant(b.owner.docs.(*owned).now())); err != nil {
+		t.Fatal(err)
+	}
+	for b.kept() {
+		select {
+		case <-t.Context().Done():
+			t.Fatal("the item of who was revoked is kept")
+		case <-time.After(50 * time.Millisecond):
 		}
 	}
 }

@@ -85,6 +85,7 @@ type Publisher struct {
 	failed   error         // a fork, or a log that is behind and cannot catch up
 	news     chan struct{} // closed and replaced when one of these or the documents change
 	peers    map[channel.Peer]bool
+	kept     map[[20]byte]bool // items in the DHT, by target
 }
 
 // Open opens the log and joins the channel's swarm. For a delegated writer it waits, until
@@ -97,7 +98,8 @@ func Open(ctx context.Context, cfg Config) (*Publisher, error) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
 	p := &Publisher{cfg: cfg, writer: signing.MainWriter, news: make(chan struct{}),
-		ready: make(chan struct{}), opened: make(chan struct{}), changed: make(chan struct{}, 1), peers: make(map[channel.Peer]bool)}
+		ready: make(chan struct{}), opened: make(chan struct{}), changed: make(chan struct{}, 1), peers: make(map[channel.Peer]bool),
+		kept: make(map[[20]byte]bool)}
 	if cfg.Guest == nil {
 		p.docs = &owned{id: cfg.Keys.ID, keys: cfg.Keys}
 	} else {
