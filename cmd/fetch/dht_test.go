@@ -82,7 +82,12 @@ func TestDHT(t *testing.T) {
 		t.Fatal(err)
 	}
 	key := keys.Newest().DHTKey()
-	lies := hostileNode(t, bootstrap, mainline.Target([32]byte(key), []byte(signing.MainWriter)))
+	at, err := net.ListenPacket("udp", "127.0.0.66:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { at.Close() })
+	lies := HostileNode(t, at, bootstrap, mainline.Target([32]byte(key), []byte(signing.MainWriter)))
 	p, err := publish.Open(t.Context(), publish.Config{Node: publisher, Keys: keys, Dir: t.TempDir(), New: true})
 	if err != nil {
 		t.Fatal(err)
@@ -141,15 +146,10 @@ func awaitItem(t *testing.T, d *mainline.Node, key []byte, salt string) mainline
 	}
 }
 
-// hostileNode joins a DHT with the id nearest to a target, answers what it is asked with one
-// lie after the other, and counts them.
-func hostileNode(t *testing.T, bootstrap string, target [20]byte) *atomic.Int64 {
+// HostileNode joins a DHT on a socket, with the id nearest to a target, answers what it is asked
+// with one lie after the other, and counts them. It ends when the socket is closed.
+func HostileNode(t *testing.T, c net.PacketConn, bootstrap string, target [20]byte) *atomic.Int64 {
 	t.Helper()
-	c, err := net.ListenPacket("udp", "127.0.0.66:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close() })
 	id := target
 	id[19] ^= 1
 	to, err := net.ResolveUDPAddr("udp", bootstrap)

@@ -42,6 +42,7 @@ func TestEndToEnd(t *testing.T) {
 	t.Run("follow", func(t *testing.T) { t.Parallel(); testFollow(t, l) })
 	t.Run("channel", func(t *testing.T) { t.Parallel(); testChannel(t, l) })
 	t.Run("dht", func(t *testing.T) { t.Parallel(); testDHT(t, l) })
+	t.Run("dht writers", func(t *testing.T) { t.Parallel(); testDHTWriters(t, l) })
 	t.Run("two histories", func(t *testing.T) { t.Parallel(); testTwoHistories(t, l) })
 	t.Run("years", func(t *testing.T) { t.Parallel(); testYears(t, l) })
 	t.Run("kill", func(t *testing.T) { t.Parallel(); testKill(t, l) })
@@ -201,10 +202,10 @@ type line struct {
 	Times, Pieces                                                          int
 	Also                                                                   []line
 	To                                                                     []struct{ Addr string }
-	Writer, Title, Text, Key, Document                                     string
+	Writer, Title, Text, Key, Document, Node                               string
 	RootHash                                                               string `json:"root_hash"`
 	Entries, Version                                                       int64
-	Sources, Asked, Others                                                 int
+	Sources, Asked, Others, Items, Missing                                 int
 	Writers, Around                                                        []string
 	Roots                                                                  []struct{ Version int64 }
 	Heads                                                                  []struct{ Entries int64 }

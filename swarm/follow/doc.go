@@ -66,9 +66,9 @@
 // They are asked for at once, after 2 minutes, 4, and so on up to half an hour, of other
 // writers 32 at a time in turn, and what was found to be the newest is put again, 64 items of a
 // channel at most, so that every follower keeps them alive. An item counts as one source; it never
-// ends the listening of the first contact alone. Its update goes on from what is held if it has
-// all that came since, or the hash up to there; else a peer has to be met. A channel that turns
-// out to be private is taken out of the DHT, and so is a writer who was revoked.
+// ends the listening of the first contact alone. Where more has come since than its update can
+// go on from, a peer has to be met. A channel that turns out to be private is taken out of the
+// DHT, and so is a writer who was revoked.
 //
 // Mirrors on web servers (package mirror) are asked like peers, and for news after a minute,
 // two, and so on up to eight; those on one host are one source. A bundle (package bundle) is

@@ -3,9 +3,9 @@
 //
 // [Publisher] pushes each new head to the channel's peers, offers it on the local network,
 // and keeps it in the DHT as an item (package channel), the main writer together with the root
-// document, a delegated one under its own key. At its start it asks peers and the DHT what it published before: peers can confirm the log;
-// an item may be an old one that somebody put again, so it confirms nothing, but a head
-// that the log does not contain stops the publisher before it signs a second history.
+// document, a delegated one under its own key. At its start it asks peers and the DHT what it
+// published before: peers can confirm the log; an item may be an old one that somebody put
+// again, so it confirms nothing, but a head that the log does not contain stops the publisher before it signs a second history.
 // What is only behind catches up; what forked is refused ([Publisher.Failed]) and repaired by
 // a root document with a base.
 //
