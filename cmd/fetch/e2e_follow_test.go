@@ -235,8 +235,15 @@ func testFace(t *testing.T, l *lab) {
 	serve := second.start("fetch", "serve", "--http", "127.0.0.1:0")
 	base := strings.TrimSuffix(serve.await("feeds", is("feeds")).URL, "/feeds.opml")
 	p := second.start("fetch", "follow", posted.Link, "--name", "tea")
+	if f := p.await("who follows", is("followed")); f.Node != "serve" {
+		t.Errorf("beside a node that runs: %+v", f)
+	}
 	p.await("the first", is("entry"))
 	p.stop() // the node goes on
+	refused := second.start("fetch", "follow", posted.Link, "--name", "tea", "--site", "elsewhere")
+	if e := refused.await("the refusal", is("error")); refused.wait() != 2 || e.Code != 2 || !strings.Contains(e.Message, "--site") || e.Hint == "" {
+		t.Errorf("what the node that runs cannot do is refused as %+v", e)
+	}
 
 	_, opml := get(t, base+"/feeds.opml", "")
 	if !strings.Contains(opml, base+"/feed/tea.atom") {

@@ -117,6 +117,13 @@ func testRekey(t *testing.T, publisher, ann, bob, cid *side, link string) {
 	if got := current.await("link", is("link")).Link; !strings.HasSuffix(got, "#k="+key) {
 		t.Errorf("the link is %s", got)
 	}
+
+	// Who follows without a key that fits is told so, and not left with silence.
+	for who, want := range map[*side]string{bob: "what no key that is here opens is not shown", publisher.lab.local(t): "no key of it is here"} {
+		if out := who.once(0, bareLink(later)+"?pe="+at, "--json"); !strings.Contains(out, want) {
+			t.Errorf("%q is not in\n%s", want, out)
+		}
+	}
 	serve.stop()
 	// No log has ever seen a key.
 	if strings.Contains(string(serve.stderr)+string(serve.stdout), "AGE-SECRET-KEY-") {

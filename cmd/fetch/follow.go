@@ -93,16 +93,7 @@ func (k *keeping) wishes(f *pflag.FlagSet, w *wishes) {
 	}
 }
 
-func followCommand(a *console.App) *cobra.Command {
-	var r followRequest
-	var stay console.Stay
-	var keep keeping
-	var hook, output string
-	timeout := feed.DefaultHookTimeout
-	cmd := &cobra.Command{
-		Use:   "follow [LINK...]",
-		Short: "Print what channels say, as it is said",
-		Long: `Follow prints the entries of channels: what came since it was last run, at the first
+const followLong = `Follow prints the entries of channels: what came since it was last run, at the first
 time the newest 50 of each, and then each new one as it is said. Without a link it
 follows all channels that were followed before. "fetch serve" follows them too, and
 shows them to feed readers.
@@ -127,8 +118,26 @@ for the one before.
 writer's node proves that it is there, and says so unless it is told not to (seed serve
 --hidden). Who only follows tells nobody a name.
 
+Beside a node that already runs for the state directory, that one follows, and says so;
+it goes on when this command ends.
+
+With --once, when nobody answers before --timeout, what is known here is shown, from a
+bundle for example, with a warning.
+
 Exit status: 0 (--once), 1, 2, 3 (--once: files that nobody sent, or that cannot be put there), 10 (--once:
-nobody answered before --timeout), 11, 12, 14, 15 (--once: the program failed), 130 and 143.`,
+nobody answered before --timeout, and there was nothing to show), 11 (the node that runs does not answer,
+or refuses), 12, 14, 15 (--once: the program failed), 130 and 143.`
+
+func followCommand(a *console.App) *cobra.Command {
+	var r followRequest
+	var stay console.Stay
+	var keep keeping
+	var hook, output string
+	timeout := feed.DefaultHookTimeout
+	cmd := &cobra.Command{
+		Use:     "follow [LINK...]",
+		Short:   "Print what channels say, as it is said",
+		Long:    followLong,
 		Example: "  fetch follow handful:agaagous… --last 10\n  fetch follow handful:agaagous… -o ./room\n  fetch follow --once --json | jq .title\n  fetch follow handful:agaagous… --tag alarm --exec ./ring.sh",
 		Args:    cobra.ArbitraryArgs,
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
@@ -166,7 +175,13 @@ nobody answered before --timeout), 11, 12, 14, 15 (--once: the program failed), 
 			if a.Env.Held == nil {
 				a.Out().Print(n.Listening())
 			}
-			return n.Follow(ctx, r, a.Out().Print)
+			return n.Follow(ctx, r, func(l console.Line) {
+				if f, ok := l.(console.Followed); ok && a.Env.Held != nil {
+					f.Node = a.Env.Held.Verb
+					l = f
+				}
+				a.Out().Print(l)
+			})
 		})
 	}
 	return cmd

@@ -245,6 +245,45 @@ func (r *running) locked(found follow.Found, req fetchRequest, k *readKeys) erro
 		Hint: "the channel may have a new key that was not sent to you: ask for a new link, or for being added as a reader (`fetch key`)" + blind}
 }
 
+// shut warns of a channel that is followed of which there is something that no key here opens.
+func (r *running) shut(c *followed) (w console.Warning, shut bool) {
+	k, err := r.keysOf(c.inbox.Channel())
+	if err != nil {
+		return console.Warning{Message: err.Error()}, true
+	}
+	root := c.follower.Trust().Root()
+	switch n := c.inbox.Shut(); {
+	case root != nil && root.Private() && k.none():
+		return console.Warning{Message: fmt.Sprintf("channel %s is private, and no key of it is here: nothing that it says is shown", c.inbox.Channel()),
+			Hint: "follow the whole link, with all that stands behind #; or send the publisher what `fetch key` prints"}, true
+	case n > 0:
+		return console.Warning{Message: fmt.Sprintf("channel %s: what no key that is here opens is not shown, %d of the entries that came", c.inbox.Channel(), n),
+			Hint: "the channel may have a new key that was not sent to you: ask for a new link, or for being added as a reader (`fetch key`)"}, true
+	}
+	return w, false
+}
+
+// tellShut warns of that once, when all that was known has come, or later.
+func (r *running) tellShut(ctx context.Context, c *followed, settled <-chan struct{}, report func(console.Line)) {
+	select {
+	case <-ctx.Done():
+		return
+	case <-settled:
+	}
+	for {
+		news := c.follower.Changed()
+		if w, shut := r.shut(c); shut {
+			report(w)
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-news:
+		}
+	}
+}
+
 // openSealed opens the content of a private channel: what is here in the clear already, or
 // the ciphertext beside the destination.
 func (r *running) openSealed(ctx context.Context, t *manifest.Torrent, req fetchRequest, o store.DownloadOptions) (*store.Content, error) {

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"handful/signing"
@@ -104,24 +105,48 @@ func (r *running) readChannel(ctx context.Context, c *followed, req followReques
 		})
 	}
 	print := &reader{r: r, c: c, req: req, name: shownReader, past: true, again: req.Last >= 0 || !req.Since.IsZero()}
+	var shown atomic.Int64
 	print.handle = func(_ context.Context, e feed.Entry) error {
+		shown.Add(1)
 		report(console.Told{Entry: e, Name: c.info.Name, Width: req.Width})
 		return nil
 	}
 	run(&printed, print)
+	if !req.Once {
+		wg.Go(func() { r.tellShut(ctx, c, settled, report) })
+	}
 	if req.Who {
 		wg.Go(func() { r.tellAround(ctx, c, req, settled, report) })
 	}
 	if req.Hook != nil {
 		hook := &reader{r: r, c: c, req: req, name: req.Reader}
-		hook.handle = func(ctx context.Context, e feed.Entry) error { return r.runHook(ctx, req, e) }
+		hook.handle = func(ctx context.Context, e feed.Entry) error {
+			shown.Add(1)
+			return r.runHook(ctx, req, e)
+		}
 		run(&hooked, hook)
 	}
 	if req.Dir != "" {
 		run(&gathered, r.gatherer(c, req, files, report))
 	}
 	wg.Wait()
+	if w, shut := r.shut(c); shut && req.Once {
+		report(w)
+	}
+	if errors.Is(caught, console.ErrNoProgress) && shown.Load() > 0 && c.follower.Standing(signing.MainWriter).Sources == 0 {
+		report(r.unheard(c, req.Timeout))
+		caught = nil
+	}
 	return cmp.Or(hooked, printed, caught, gathered)
+}
+
+// unheard says how old the newest is that was shown, where nobody could be asked for newer.
+func (r *running) unheard(c *followed, waited time.Duration) console.Warning {
+	message := fmt.Sprintf("channel %s: nobody told its newest for %s; what was shown is what was known here", c.inbox.Channel(), console.Span(waited))
+	if head := c.follower.Trust().Head(signing.MainWriter); head.Raw != nil {
+		message += ", signed " + console.Span(r.app.Env.Now().Sub(head.Time)) + " ago"
+	}
+	return console.Warning{Message: message}
 }
 
 // catchUp waits until all that is known was taken.

@@ -41,6 +41,7 @@ func examples() []Line {
 		Withdrawn{Link: "handful:" + id + "/m/3", Name: "Demo", Index: 4, Reason: "wrong file"},
 		toldExample(id),
 		Followed{Channel: id, Name: "demo", Link: "handful:" + id + "?pe=192.0.2.7:6881"},
+		Followed{Channel: id, Name: "demo", Link: "handful:" + id + "?pe=192.0.2.7:6881", Node: "serve"},
 		Around{Channel: id, Name: "demo", Writers: []string{"alice", "m"}, Others: 3},
 		Feeds{URL: "http://127.0.0.1:6880/feeds.opml"},
 		Posted{Channel: id, Writer: "m", Index: 5, Link: "handful:" + id + "/m/5", Title: "Tea at four", Bytes: 46},

@@ -27,6 +27,9 @@ type Followed struct {
 	Name    string `json:"name"`
 	Link    string `json:"link"`
 	Dropped bool   `json:"dropped,omitempty"` // it is followed no more
+	// Node is what the node was started as ("serve", "fetch", …) that already ran and took the
+	// command over; "": this command's own.
+	Node string `json:"node,omitempty"`
 }
 
 // Around is who is in the swarm of a channel that this node follows.
@@ -117,7 +120,11 @@ func (l Followed) Show(time.Time) (string, string) {
 	if l.Dropped {
 		what = "dropped    "
 	}
-	return "", what + Clean(l.Name) + " · " + Clean(l.Channel)
+	by := ""
+	if l.Node != "" {
+		by = " · taken over by the node that runs here (fetch " + Clean(l.Node) + ")"
+	}
+	return "", what + Clean(l.Name) + " · " + Clean(l.Channel) + by
 }
 
 func (l Around) Show(time.Time) (string, string) {

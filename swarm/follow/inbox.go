@@ -10,8 +10,10 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"handful/manifest"
 	"handful/signing"
 	"handful/signing/durable"
 	"handful/swarm/feed"
@@ -58,6 +60,7 @@ type Inbox struct {
 	fs      durable.FS
 	archive *feed.Archive
 	past    *past
+	shut    atomic.Int64
 
 	mu     sync.Mutex // guards what follows
 	recent []feed.Entry
@@ -93,6 +96,9 @@ func OpenInbox(cfg InboxConfig) (*Inbox, error) {
 
 // Channel returns whose entries these are.
 func (b *Inbox) Channel() signing.ID { return b.cfg.Channel }
+
+// Shut returns how many entries came, since it was opened, that no key here opens.
+func (b *Inbox) Shut() int64 { return b.shut.Load() }
 
 // Run takes what a follower hears, until ctx ends or something cannot be written.
 func (b *Inbox) Run(ctx context.Context, f *Follower) error {
@@ -173,6 +179,9 @@ func (b *Inbox) read(told []Told) []feed.Entry {
 		if err != nil {
 			b.cfg.Logger.Warn("an entry that nobody can read", "channel", b.cfg.Channel, "writer", t.Writer, "index", t.Index, "err", err)
 			continue
+		}
+		if s, sealed := said.(manifest.Sealed); sealed && !s.Drops {
+			b.shut.Add(1)
 		}
 		if e, ok := feed.EntryOf(b.cfg.Channel, t.Writer, t.Index, t.State.String(), said); ok {
 			all = append(all, e)
