@@ -33,6 +33,11 @@ func testWritersOffline(t *testing.T, l *lab, private bool) {
 	hersServing, later, want, entries := o.herWords(alice, at, hers)
 
 	web := owner.path("web")
+	// Her files are not here yet.
+	if m := owner.exported("--http", web+"-before", "-c", "board"); m.Missing != 1 || m.Items != 1 {
+		t.Errorf("without Alice's files: %+v", m)
+	}
+	owner.fetched(o.hers, "-o", owner.path("hers"))
 	for limit := time.Now().Add(patience); owner.exported("--http", web, "-c", "board").Entries < entries; {
 		if time.Now().After(limit) {
 			t.Fatalf("the owner's node has not all that Alice published:\n%s", serve.tail())
@@ -42,6 +47,9 @@ func testWritersOffline(t *testing.T, l *lab, private bool) {
 	serve.stop()
 	path := filepath.Join(openDir(t), "board.bundle")
 	exported := owner.exported("--bundle", path, "-c", "board")
+	if exported.Missing != 0 || exported.Items != 2 {
+		t.Errorf("the bundle has %d torrents, and lacks %d", exported.Items, exported.Missing)
+	}
 	if exported.Entries != entries || private != strings.Contains(exported.Link, "#k="+later) {
 		t.Errorf("the bundle has %d entries, want %d; its link is %s", exported.Entries, entries, exported.Link)
 	}
@@ -67,6 +75,8 @@ type offlineBoard struct {
 	private   bool
 	bare, key string // the channel's link, and the first read key
 	tree      string
+	hers      string // the link of Alice's tree
+	hersTree  string
 }
 
 // hello is what Alice says first, before there is another key.
@@ -83,7 +93,7 @@ func (o offlineBoard) linkWith(hint, key string) string {
 
 // herWords lets Alice join and publish, with the owner's node at an address. want is what who has
 // the key later reads of her, entries how many the channel then has.
-func (o offlineBoard) herWords(alice *side, at, hers string) (serving *process, later string, want []string, entries int64) {
+func (o *offlineBoard) herWords(alice *side, at, hers string) (serving *process, later string, want []string, entries int64) {
 	t, owner, link := o.t, o.owner, o.link
 	t.Helper()
 	later = o.key
@@ -111,7 +121,9 @@ func (o offlineBoard) herWords(alice *side, at, hers string) (serving *process, 
 		}
 		want = []string{"alice: Under the new key"}
 	}
-	ends(t, alice.start("seed", "publish", hers, "-c", "board", "--no-wait"), 0)
+	p := alice.start("seed", "publish", hers, "-c", "board", "--no-wait")
+	o.hers, o.hersTree = p.await("her tree", is("published")).Link, hers
+	ends(t, p, 0)
 	entries = 4 // the tree, the grant, Alice's words and tree
 	if o.private {
 		entries += 4 // three times a read key, and her words
@@ -154,6 +166,11 @@ func (o offlineBoard) readers(web, path, later string, want []string) {
 		t.Errorf("nothing came from the web: %+v", done.Received)
 	}
 
+	bare, _, _ := strings.Cut(o.hers, "?")
+	bare, _, _ = strings.Cut(bare, "#")
+	hers := reader.fetched(strings.Replace(o.linkWith("?ws="+url, later), o.bare, bare, 1), "-o", reader.path("hers"))
+	sameTrees(t, o.hersTree, hers.Path)
+
 	// No network at all.
 	island := l.side(t, isolated(t))
 	took := island.start("fetch", "bundle", path, link(""), "-o", island.path("out"))
@@ -162,6 +179,14 @@ func (o offlineBoard) readers(web, path, later string, want []string) {
 		t.Errorf("from the bundle come %q", got)
 	}
 	sameTrees(t, o.tree, island.path("out", "tree"))
+	if later == o.key { // she wrote under a newer one
+		sameTrees(t, o.hersTree, island.path("out", filepath.Base(o.hersTree)))
+	}
+	// It can be read there too, once: then there is nothing new, and nobody to ask.
+	if got := saidBy(t, island.once(0, link(""), "--json", "--timeout", "1s")); !subset(hello, got) {
+		t.Errorf("after the bundle %q is read", got)
+	}
+	island.once(10, link(""), "--timeout", "1s")
 	onward := filepath.Join(filepath.Dir(path), "onward.bundle")
 	ends(t, island.start("fetch", "bundle", "--export", onward, link("")), 0)
 	next := l.side(t, isolated(t))

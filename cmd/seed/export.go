@@ -50,6 +50,9 @@ when no peer has them. Run it again after publishing: only what is new is writte
 "fetch bundle FILE" takes it in; with --since it has only the entries from an index,
 a date (2026-01-31) or an age (7d) on, and their files.
 
+What other writers published is taken from what "fetch" has with the same state
+directory; whose files are not there is said, and their news go along all the same.
+
 Both are believed nothing: they are verified like what peers say.
 
 Exit status: 0, 1, 3 (files of some entries are not what was published any more; the
@@ -239,6 +242,9 @@ type export struct {
 	copies publish.Copies // of other writers' logs
 	open   func(ctx context.Context, rec store.Record) (content, error)
 	report func(console.Line)
+
+	fetched *store.Store // what fetch has with the same state directory; nil: nothing, or it is in use
+	missing int          // torrents of entries in force that are not here
 }
 
 func (x *export) run(ctx context.Context) (console.Line, error) {
@@ -248,6 +254,8 @@ func (x *export) run(ctx context.Context) (console.Line, error) {
 	}
 	first := x.req.Since.in(x.log, size)
 	x.lacking()
+	x.borrow()
+	defer x.giveBack()
 	items, err := x.items(first, size)
 	if err != nil {
 		return nil, err
@@ -266,56 +274,6 @@ func (x *export) run(ctx context.Context) (console.Line, error) {
 	return x.mirror(ctx, items, size)
 }
 
-// exported is an entry whose torrent is here.
-type exported struct {
-	index int64
-	rec   store.Record
-	t     *manifest.Torrent
-}
-
-// items returns what entries from first on name, and was not withdrawn.
-func (x *export) items(first, size int64) (items []exported, err error) {
-	gone := make(map[int64]bool)
-	named := make(map[int64][32]byte)
-	for i := size - 1; i >= 0; i-- {
-		raw, err := x.log.Entry(i)
-		if err != nil {
-			return nil, err
-		}
-		entry, err := manifest.ParseEntry(raw)
-		if err != nil {
-			continue // of a later version
-		}
-		switch e := entry.(type) {
-		case manifest.Delete:
-			gone[e.Index] = true
-		case manifest.Sealed:
-			if e.Drops {
-				gone[e.Index] = true
-			}
-		}
-		if n, ok := manifest.NamedBy(entry); ok {
-			named[i] = n.InfoSum
-		}
-	}
-	records, err := x.o.store.Load()
-	if err != nil {
-		x.report(console.Warning{Message: err.Error()})
-	}
-	for _, rec := range records {
-		m, err := parseMeta(rec.Meta)
-		if err != nil || m.Channel != x.keys.ID.String() || m.Writer != signing.MainWriter || m.Index < first || gone[m.Index] || named[m.Index] != rec.InfoSum {
-			continue
-		}
-		t, err := x.o.store.Torrent(rec.InfoHash)
-		if err != nil {
-			return nil, err
-		}
-		items = append(items, exported{m.Index, rec, t})
-	}
-	return items, nil
-}
-
 func (x *export) documents() (roots, targets [][]byte) {
 	for _, r := range x.keys.Roots {
 		roots = append(roots, r.Bytes())
@@ -324,23 +282,6 @@ func (x *export) documents() (roots, targets [][]byte) {
 		targets = append(targets, t.Bytes())
 	}
 	return roots, targets
-}
-
-// usable opens what can still be read; the rest is named in the error, which does not
-// keep the others back.
-func (x *export) usable(ctx context.Context, items []exported) (good []exported, lost error) {
-	for _, it := range items {
-		c, err := x.open(ctx, it.rec)
-		if err == nil {
-			err = c.Close()
-		}
-		if err != nil {
-			lost = errors.Join(lost, fmt.Errorf("entry %s/%d (%s): %w", signing.MainWriter, it.index, it.t.Name, err))
-			continue
-		}
-		good = append(good, it)
-	}
-	return good, lost
 }
 
 // partly is the error of an export that lacks files.
@@ -363,17 +304,17 @@ func (x *export) mirror(ctx context.Context, items []exported, size int64) (cons
 	if !x.req.NoFiles {
 		whole, lost = x.usable(ctx, items)
 	}
-	readable := make(map[int64]bool)
+	readable := make(map[[20]byte]bool)
 	for _, it := range whole {
-		readable[it.index] = !x.req.NoFiles
+		readable[it.t.InfoHash()] = !x.req.NoFiles
 	}
 	for _, it := range items {
 		item := mirror.Item{Torrent: it.t.WithSources(nil, nil)}
 		if x.req.URL != "" {
 			item.Torrent = it.t.WithSources(nil, []string{x.req.URL + mirror.FilesPath(x.keys.ID, it.t.InfoHash())})
 		}
-		if readable[it.index] {
-			item.Open = func(ctx context.Context) (mirror.Content, error) { return x.open(ctx, it.rec) }
+		if readable[it.t.InfoHash()] {
+			item.Open = func(ctx context.Context) (mirror.Content, error) { return it.open(ctx) }
 		}
 		c.Items = append(c.Items, item)
 	}
@@ -386,7 +327,7 @@ func (x *export) mirror(ctx context.Context, items []exported, size int64) (cons
 		return nil, err
 	}
 	return console.Mirrored{Channel: x.keys.ID.String(), Path: x.req.HTTP, Link: link.String(), Entries: size, Items: len(items),
-		Written: report.Written, Bytes: report.Bytes, Kept: report.Kept}, partly(lost)
+		Written: report.Written, Bytes: report.Bytes, Kept: report.Kept, Missing: x.missing}, partly(lost)
 }
 
 func (x *export) progress(done, total int64) {
@@ -405,9 +346,7 @@ func (x *export) bundle(ctx context.Context, items []exported, first, size int64
 	entries := size - first
 	for _, l := range x.others() {
 		total := l.Head().Size
-		if !x.req.Since.time.IsZero() { // an index is of the main writer's log
-			from[l.Writer()] = x.req.Since.in(l, total)
-		}
+		from[l.Writer()] = x.sinceIn(l)
 		news.Writers[l.Writer()] = wholeLog{l, total}
 		entries += total - from[l.Writer()]
 	}
@@ -423,40 +362,11 @@ func (x *export) bundle(ctx context.Context, items []exported, first, size int64
 		if err := w.PutNews(news); err != nil {
 			return err
 		}
-		return x.putItems(ctx, w, items, size)
+		return x.putItems(ctx, w, items)
 	})
 	if err != nil {
 		return nil, err
 	}
 	return console.Bundled{Channel: x.keys.ID.String(), Path: x.req.Bundle, Link: link.String(),
-		Entries: entries, Items: len(items), Bytes: n}, partly(lost)
-}
-
-func (x *export) putItems(ctx context.Context, w *bundle.Writer, items []exported, size int64) error {
-	var done, total int64
-	for _, it := range items {
-		total += it.t.Length()
-	}
-	for _, it := range items {
-		if err := context.Cause(ctx); err != nil {
-			return err
-		}
-		page, err := x.log.Page(it.index, 1, size)
-		if err != nil {
-			return err
-		}
-		c, err := x.open(ctx, it.rec)
-		if err != nil {
-			return err
-		}
-		err = w.PutItem(signing.MainWriter, it.index, page, it.t, c, func(n int64) error {
-			x.progress(done+n, total)
-			return context.Cause(ctx)
-		})
-		if err = errors.Join(err, c.Close()); err != nil {
-			return fmt.Errorf("entry %s/%d (%s): %w", signing.MainWriter, it.index, it.t.Name, err)
-		}
-		done += it.t.Length()
-	}
-	return nil
+		Entries: entries, Items: len(items), Bytes: n, Missing: x.missing}, partly(lost)
 }

@@ -11,10 +11,11 @@ type Mirrored struct {
 	Path    string `json:"path"`
 	Link    string `json:"link"` // with the mirror's URL, where that was told
 	Entries int64  `json:"entries"`
-	Items   int    `json:"items"`   // torrents
-	Written int    `json:"written"` // files
-	Bytes   int64  `json:"bytes"`   // in them
-	Kept    int    `json:"kept"`    // files that were there
+	Items   int    `json:"items"`             // torrents
+	Written int    `json:"written"`           // files
+	Bytes   int64  `json:"bytes"`             // in them
+	Kept    int    `json:"kept"`              // files that were there
+	Missing int    `json:"missing,omitempty"` // torrents of entries in force whose files are not on this machine
 }
 
 // Bundled says that a file has a bundle of a channel.
@@ -22,9 +23,10 @@ type Bundled struct {
 	Channel string `json:"channel"`
 	Path    string `json:"path"`
 	Link    string `json:"link"`
-	Entries int64  `json:"entries"` // that it has
-	Items   int    `json:"items"`   // torrents with their files
-	Bytes   int64  `json:"bytes"`   // of the file
+	Entries int64  `json:"entries"`           // that it has
+	Items   int    `json:"items"`             // torrents with their files
+	Bytes   int64  `json:"bytes"`             // of the file
+	Missing int    `json:"missing,omitempty"` // torrents of entries in force whose files are not on this machine
 }
 
 // Taken is what was taken out of a bundle.
