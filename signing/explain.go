@@ -111,6 +111,7 @@ func (r *Root) roleChanges(before *Root) (out []string) {
 				lines = append(lines, "  "+k.String()+" is dropped.")
 			}
 		}
+		dropped := len(lines) > 0
 		for _, k := range role.Keys {
 			if !old.has(k) {
 				lines = append(lines, "  "+k.String()+" is added.")
@@ -126,7 +127,7 @@ func (r *Root) roleChanges(before *Root) (out []string) {
 		switch {
 		case role.Threshold > len(role.Keys):
 			out = append(out, "Careful: that can never be met.")
-		case name == RoleTimestamp && !meets(old, role) && r.base[MainWriter] == before.base[MainWriter]:
+		case name == RoleTimestamp && dropped && r.base[MainWriter] == before.base[MainWriter]:
 			out = append(out, "Careful: without a base, what the keys that go have published stays.")
 		}
 	}

@@ -93,8 +93,10 @@ func (t *Targets) Explain(before *Targets) []string {
 	}
 	if len(t.writers) == 0 {
 		say("There is no writer but the main one.")
+		say("It expires at %s.", day(t.expires))
+	} else {
+		say("It expires at %s; after that, what these writers sign is not confirmed.", day(t.expires))
 	}
-	say("It expires at %s; after that, what these writers sign is not confirmed.", day(t.expires))
 	for _, name := range union(t.base, before.base) {
 		if b, ok := t.base[name]; ok && b != before.base[name] {
 			say("The log of writer %s goes back to its first %d entries (root hash %s); followers mark what came after as withdrawn.", name, b.Size, hex.EncodeToString(b.Root[:]))

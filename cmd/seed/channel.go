@@ -44,7 +44,7 @@ func findChannel(stateDir, name string) (signing.ID, error) {
 		if ids, err := keyfile.List(keysDir(stateDir)); err == nil && len(ids) == 1 && name == defaultChannel {
 			return ids[0], nil
 		}
-		return signing.ID{}, fmt.Errorf("channel %q: %w", name, keyfile.ErrNotFound)
+		return signing.ID{}, noChannel(stateDir, name)
 	}
 	if err != nil {
 		return signing.ID{}, err
@@ -55,6 +55,20 @@ func findChannel(stateDir, name string) (signing.ID, error) {
 			Hint: "name it anew with `seed key import`, or remove that file", Err: err}
 	}
 	return id, nil
+}
+
+// noChannel says which channels there are beside one that is missed.
+func noChannel(stateDir, name string) error {
+	err := fmt.Errorf("channel %q: %w", name, keyfile.ErrNotFound)
+	files, _ := os.ReadDir(filepath.Join(stateDir, "names"))
+	var names []string
+	for _, f := range files[:min(len(files), 10)] {
+		names = append(names, f.Name())
+	}
+	if len(names) == 0 {
+		return err
+	}
+	return &console.Fault{Code: console.NotFound, Err: err, Hint: "name one that is here with -c: " + strings.Join(names, ", ")}
 }
 
 // nameChannel remembers a name. A name that means another channel is refused.

@@ -112,7 +112,7 @@ func lookAtLog(dir, name string) (log *publish.Peeked, next []string, err error)
 	case log.Unconfirmed:
 		next = append(next, "the log was missing: publish while others who have the channel are reachable, or see seed repair -c "+name)
 	case log.Signed < log.Entries:
-		next = append(next, fmt.Sprintf("%d entries are not signed yet: seed serve", log.Entries-log.Signed))
+		next = append(next, counted(log.Entries-log.Signed, "entry is not signed yet", "entries are not signed yet")+": seed serve")
 	}
 	return log, next, nil
 }
@@ -133,19 +133,28 @@ func guestLine(stateDir string, id signing.ID, c console.Channel) (console.Chann
 	return c, err
 }
 
+// counted is a number and what it counts.
+func counted(n int64, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
 // waits tells of documents that lack signatures.
 func (b *book) waits(name string) (next []string) {
 	if doc := b.next.root; doc != nil {
 		own, old := b.lackingRoot()
-		text := fmt.Sprintf("version %d of the root document lacks %d of its own signatures", doc.Version(), own)
+		text := fmt.Sprintf("version %d of the root document lacks %s of its own keys", doc.Version(), counted(int64(own), "signature", "signatures"))
 		if b.keys != nil {
-			text += fmt.Sprintf(" and %d of the version before", old)
+			text += fmt.Sprintf(" and %d of those before", old)
 		}
 		next = append(next, text+": seed root add -c "+name+" SIGNATURE...")
 	}
 	if doc := b.next.targets; doc != nil && b.keys != nil {
-		next = append(next, fmt.Sprintf("version %d of the targets document lacks %d signatures: seed root add -c %s SIGNATURE...",
-			doc.Version(), doc.Lacking(b.keys.Newest().Role(signing.RoleTargets)), name))
+		lacking := doc.Lacking(b.keys.Newest().Role(signing.RoleTargets))
+		next = append(next, fmt.Sprintf("version %d of the targets document lacks %s: seed root add -c %s SIGNATURE...",
+			doc.Version(), counted(int64(lacking), "signature", "signatures"), name))
 	}
 	return next
 }

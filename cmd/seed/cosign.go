@@ -92,7 +92,8 @@ file), 11, 130 and 143.`,
 // serveCosign answers until ctx ends.
 func serveCosign(ctx context.Context, a *console.App, h *publish.Holder, id signing.ID, listen string) error {
 	if err := h.Check(); err != nil {
-		return fmt.Errorf("channel %s: %w", id, err)
+		return &console.Fault{Code: console.Failed, Message: "channel " + id.String(), Err: err,
+			Hint: "name the file of one of the keys that publish, as `seed root show` lists them; `seed root add` takes in a newer root document"}
 	}
 	if err := h.FS.MkdirAll(filepath.Dir(h.File)); err != nil {
 		return err
@@ -108,7 +109,7 @@ func serveCosign(ctx context.Context, a *console.App, h *publish.Holder, id sign
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(ln) }()
 	a.Out().Print(console.Listening{Addr: ln.Addr().String()})
-	a.Out().Print(console.Note{Message: fmt.Sprintf("on the machine that publishes: seed root witness %s http://%s/", signing.Origin(id, h.Writer), ln.Addr())})
+	a.Out().Print(console.Note{Message: fmt.Sprintf("on the machine that publishes: seed root witness -c %s %s http://%s/", id, signing.Origin(id, h.Writer), ln.Addr())})
 	select {
 	case <-ctx.Done():
 		err = context.Cause(ctx)

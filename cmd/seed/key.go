@@ -112,7 +112,7 @@ Exit status: 0, 1, 10 (no such channel), 14 (the file exists or cannot be writte
 		if err := writeNew(path, text); err != nil {
 			return err
 		}
-		a.Out().Print(console.Exported{Channel: keys.ID.String(), Path: path})
+		a.Out().Print(console.Exported{Channel: keys.ID.String(), Path: path, Keys: keysHere(keys)})
 		return nil
 	}
 	return cmd
@@ -181,7 +181,7 @@ Exit status: 0, 1 (it is no export, or damaged), 10, 14 (other keys are there).`
 		if err := nameChannel(stateDir, *channel, keys.ID); err != nil {
 			return err
 		}
-		a.Out().Print(console.Exported{Channel: keys.ID.String(), Path: filepath.Join(keysDir(stateDir), keys.ID.String()), Import: true})
+		a.Out().Print(console.Exported{Channel: keys.ID.String(), Path: filepath.Join(keysDir(stateDir), keys.ID.String()), Import: true, Keys: keysHere(keys)})
 		return nil
 	}
 	return cmd

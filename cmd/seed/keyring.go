@@ -47,7 +47,7 @@ Exit status: 0, 1, 10 (no root key is here), 11, 14 (FILE exists or cannot be wr
 			if err := moveRoot(b, path); err != nil {
 				return err
 			}
-			a.Out().Print(console.Exported{Channel: b.id.String(), Path: path})
+			a.Out().Print(console.Exported{Channel: b.id.String(), Path: path, Keys: []string{"root"}, Moved: true})
 			return nil
 		})
 	}

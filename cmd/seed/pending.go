@@ -341,10 +341,15 @@ func (b *book) here() (names []string) {
 			}
 		})
 	}
+	return keysHere(b.keys)
+}
+
+// keysHere names the roles whose private keys are there.
+func keysHere(keys *keyfile.Keys) (names []string) {
 	for _, k := range []struct {
 		name string
 		key  ed25519.PrivateKey
-	}{{"root", b.keys.Root}, {"head", b.keys.Online}, {"targets", b.keys.Granter()}, {"dht", b.keys.DHT}} {
+	}{{"root", keys.Root}, {"head", keys.Online}, {"targets", keys.Granter()}, {"dht", keys.DHT}} {
 		if k.key != nil {
 			names = append(names, k.name)
 		}

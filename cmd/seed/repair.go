@@ -66,7 +66,7 @@ func (r *running) Repair(ctx context.Context, a *console.App, req repairRequest)
 			err = p.Failed()
 		}
 		if err == nil {
-			a.Out().Print(console.Repaired{Channel: b.id.String(), Writer: signing.MainWriter, Entries: p.Log().Size()})
+			a.Out().Print(console.Repaired{Channel: b.id.String(), Writer: signing.MainWriter, Entries: p.Log().Size(), Unasked: !p.Answered()})
 			return nil
 		}
 		if !errors.Is(err, signing.ErrFork) {

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"handful/signing"
 	"handful/signing/durable"
@@ -131,6 +132,9 @@ Exit status: 0, 1, 2, 10, 11, 14.`,
 	f.BoolVar(&r.public, "public", false, "the channel is announced in public")
 	f.StringVarP(&r.out, "output", "o", ".", "directory for the bytes to sign")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if r.empty(cmd.LocalFlags()) {
+			return console.Usagef("see `seed help root edit`", "say what is to change")
+		}
 		r.titled = f.Changed("title")
 		witnessed := f.Changed("witness") || f.Changed("need-witness")
 		return editBook(cmd.Context(), a, r.channel, r.out, func(b *book) error {
@@ -147,6 +151,17 @@ Exit status: 0, 1, 2, 10, 11, 14.`,
 	return cmd
 }
 
+// empty reports whether none of the command's own flags says what is to change.
+func (*rootChange) empty(f *pflag.FlagSet) bool {
+	empty := true
+	f.VisitAll(func(flag *pflag.Flag) {
+		if flag.Changed && flag.Name != "channel" && flag.Name != "output" {
+			empty = false
+		}
+	})
+	return empty
+}
+
 // editRoot proposes the next root document.
 func (b *book) editRoot(a *console.App, e signing.RootEdit) error {
 	doc, err := b.keys.Newest().Edit(e)
@@ -154,11 +169,19 @@ func (b *book) editRoot(a *console.App, e signing.RootEdit) error {
 		return &console.Fault{Code: console.Usage, Message: "propose the next root document", Err: err}
 	}
 	explainRoot(a, b.id, doc, b.keys.Newest())
+	if b.next.root != nil {
+		a.Out().Print(replaced("root", b.next.root.Version()))
+	}
 	if a.Common.DryRun {
 		return nil
 	}
 	_, err = b.proposeRoot(doc)
 	return err
+}
+
+// replaced says that a proposal takes the place of another, whose signatures are of no use.
+func replaced(kind string, version int64) console.Warning {
+	return console.Warning{Message: fmt.Sprintf("version %d of the %s document that was proposed before is dropped, and so are its signatures", version, kind)}
 }
 
 // edit turns the request into an edit.
@@ -369,6 +392,10 @@ func (b *book) take(a *console.App, raw []byte) error {
 		a.Out().Print(console.Note{Message: fmt.Sprintf("version %d of the root document has enough signatures and is in force", b.root().Version())})
 		return nil
 	}
+	if errors.Is(refused, signing.ErrForged) {
+		return &console.Fault{Code: console.Refused, Err: refused,
+			Hint: "sign the newest payload, byte for byte, with one of the keys that `seed root show` names"}
+	}
 	if refused == nil {
 		return &console.Fault{Code: console.NotFound, Message: "no document of the channel lacks signatures", Hint: "propose one with `seed root edit` or `seed writer add`"}
 	}
@@ -427,6 +454,16 @@ func rootDrop(a *console.App) *cobra.Command {
 	channel := channelFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		return editBook(cmd.Context(), a, *channel, ".", func(b *book) error {
+			if b.next.root == nil && b.next.targets == nil {
+				a.Out().Print(console.Note{Message: "nothing is proposed in the channel"})
+				return nil
+			}
+			if doc := b.next.root; doc != nil {
+				a.Out().Print(console.Note{Message: fmt.Sprintf("version %d of the root document is proposed no more", doc.Version())})
+			}
+			if doc := b.next.targets; doc != nil {
+				a.Out().Print(console.Note{Message: fmt.Sprintf("version %d of the targets document is proposed no more", doc.Version())})
+			}
 			if a.Common.DryRun {
 				return nil
 			}

@@ -83,7 +83,7 @@ func (d *proposed) findBefore(stateDir string) {
 func (d *proposed) takeBefore(a *console.App, file string) error {
 	b, err := readPayload(a, file)
 	if err != nil {
-		return err
+		return notToSign(err)
 	}
 	if (b.root == nil) != (d.root == nil) {
 		return console.Usagef("name the document of the same kind and of the version before", "%s is a document of another kind", file)
@@ -153,7 +153,7 @@ func (r *signRequest) run(a *console.App, file string) error {
 	}
 	d, err := readPayload(a, file)
 	if err != nil {
-		return err
+		return notToSign(err)
 	}
 	if r.before != "" {
 		if err := d.takeBefore(a, r.before); err != nil {
@@ -204,6 +204,15 @@ func agreed(a *console.App) error {
 	return nil
 }
 
+// notToSign says what to do about a file with nothing to sign.
+func notToSign(err error) error {
+	if console.Code(err) != console.Refused {
+		return err
+	}
+	return &console.Fault{Code: console.Refused, Err: err,
+		Hint: "name the file N.root.payload or N.targets.payload, as whoever proposed the document sent it, byte for byte"}
+}
+
 // sign signs, and makes sure that the document names the key.
 func (r *signRequest) sign(a *console.App, d *proposed) (key signing.Key, sig []byte, err error) {
 	if r.agent {
@@ -215,7 +224,7 @@ func (r *signRequest) sign(a *console.App, d *proposed) (key signing.Key, sig []
 	}
 	signer, err := keyfile.ParseSigner(text)
 	if err != nil {
-		return key, nil, fmt.Errorf("%s: %w", r.key, err)
+		return key, nil, console.Usagef("name the file of the private key that belongs to one of the keys above", "%s: %s", r.key, strings.TrimPrefix(err.Error(), "private key: damaged: "))
 	}
 	if key, err = signing.NewKey(signer.Public()); err != nil {
 		return key, nil, err

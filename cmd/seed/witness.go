@@ -111,10 +111,18 @@ Exit status: 0, 1, 2, 10 (no such channel), 11, 14.`,
 				return nil
 			}
 			known, need := b.keys.Newest().Witnesses()
-			if args[0] != signing.Origin(b.id, signing.MainWriter) && !slices.ContainsFunc(known, func(w signing.Witness) bool { return strings.HasPrefix(w.String(), args[0]+"+") }) {
+			if args[1] != "-" && args[0] != signing.Origin(b.id, signing.MainWriter) && !slices.ContainsFunc(known, func(w signing.Witness) bool { return strings.HasPrefix(w.String(), args[0]+"+") }) {
 				a.Out().Print(console.Warning{Message: fmt.Sprintf("the root document names no witness %s yet (it names %d and needs %d)", args[0], len(known), need)})
 			}
-			return durable.WriteFile(durable.OS{}, witnessFile(stateDir, b.id), []byte(strings.Join(append(lines, ""), "\n")))
+			if err := durable.WriteFile(durable.OS{}, witnessFile(stateDir, b.id), []byte(strings.Join(append(lines, ""), "\n"))); err != nil {
+				return err
+			}
+			said := fmt.Sprintf("%s is asked at %s, by a node that runs from its next start on", args[0], args[1])
+			if args[1] == "-" {
+				said = args[0] + " is asked no more"
+			}
+			a.Out().Print(console.Note{Message: said})
+			return nil
 		})
 	}
 	return cmd

@@ -128,6 +128,9 @@ func (b *book) editTargets(a *console.App, writers []signing.WriterParams, bases
 	if a.Common.DryRun {
 		return nil
 	}
+	if b.next.targets != nil {
+		a.Out().Print(replaced("targets", b.next.targets.Version()))
+	}
 	_, err = b.proposeTargets(doc)
 	return err
 }
@@ -315,6 +318,9 @@ Exit status: 0, 1, 2 (no link), 14 (the name stands for another channel, or a ke
 				return err
 			}
 			text = strings.TrimSpace(string(b))
+		}
+		if _, err := signing.ParseID(text); err == nil {
+			text = "handful:" + text
 		}
 		link, err := signing.ParseLink(text)
 		if err != nil {

@@ -86,8 +86,9 @@ type Channel struct {
 type Repaired struct {
 	Channel string `json:"channel"`
 	Writer  string `json:"writer"`
-	Entries int64  `json:"entries"` // that stay
-	Version int64  `json:"version"` // of the document with the base; 0: nothing was wrong
+	Entries int64  `json:"entries"`           // that stay
+	Version int64  `json:"version"`           // of the document with the base; 0: nothing was wrong
+	Unasked bool   `json:"unasked,omitempty"` // nobody has said what the network holds
 }
 
 func (Explanation) Type() string { return "explanation" }
@@ -116,6 +117,7 @@ func (l Payload) Show(time.Time) (string, string) {
 	if l.Version > 1 && l.Document == "root" {
 		s += fmt.Sprintf(" of its own keys and %d of those before", l.LackingBefore)
 	}
+	s += ": sign this file, then seed root add SIGNATURE"
 	return Clean(l.Path), s
 }
 
@@ -192,6 +194,9 @@ func (l Channel) Show(time.Time) (string, string) {
 }
 
 func (l Repaired) Show(time.Time) (string, string) {
+	if l.Version == 0 && l.Unasked {
+		return "", fmt.Sprintf("nothing    is known to be wrong: the log of writer %s has %s, and nobody who has the channel could be asked (--peer) whether there are others", Clean(l.Writer), counted(l.Entries, "entry", "entries"))
+	}
 	if l.Version == 0 {
 		return "", fmt.Sprintf("nothing    is wrong: the log of writer %s has %d entries, and the network no others", Clean(l.Writer), l.Entries)
 	}

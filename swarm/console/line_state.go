@@ -2,6 +2,7 @@ package console
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -94,9 +95,11 @@ type Key struct {
 
 // Exported says that private keys were written or taken in.
 type Exported struct {
-	Channel string `json:"channel"`
-	Path    string `json:"path"`
-	Import  bool   `json:"import,omitempty"`
+	Channel string   `json:"channel"`
+	Path    string   `json:"path"`
+	Import  bool     `json:"import,omitempty"`
+	Moved   bool     `json:"moved,omitempty"` // they are no longer here
+	Keys    []string `json:"keys,omitempty"`  // private ones: root, head, targets, dht
 }
 
 // Plan is what a dry run would have done.
@@ -221,10 +224,25 @@ func (l Key) Show(time.Time) (string, string) {
 }
 
 func (l Exported) Show(time.Time) (string, string) {
-	if l.Import {
+	keys := Clean(strings.Join(l.Keys, ", "))
+	switch {
+	case l.Import:
 		return Clean(l.Channel), "imported   the private keys are in " + Clean(l.Path)
+	case l.Moved:
+		return "", "moved      the key " + keys + " of " + Clean(l.Channel) + " is in " + Clean(l.Path) + " and no longer here: whoever reads that file owns the channel"
+	case len(l.Keys) == 0:
+		return "", "exported   the documents of " + Clean(l.Channel) + " are in " + Clean(l.Path) + ", and no private key, since none is here"
 	}
-	return "", "exported   the private keys of " + Clean(l.Channel) + " are in " + Clean(l.Path) + ": whoever reads that file can publish as you"
+	can := "can mislead your followers"
+	switch {
+	case slices.Contains(l.Keys, "root"):
+		can = "owns the channel"
+	case slices.Contains(l.Keys, "head"):
+		can = "can publish as you"
+	case slices.Contains(l.Keys, "targets"):
+		can = "can let others publish in it"
+	}
+	return "", "exported   the private keys (" + keys + ") of " + Clean(l.Channel) + " are in " + Clean(l.Path) + ": whoever reads that file " + can
 }
 
 func (l Plan) Show(time.Time) (string, string) {

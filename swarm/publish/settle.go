@@ -187,6 +187,13 @@ func (p *Publisher) change(f func()) {
 	p.news = make(chan struct{})
 }
 
+// Answered reports whether a peer has said what it holds of this writer.
+func (p *Publisher) Answered() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.answered
+}
+
 // Failed returns why this writer can publish no more, or nil.
 func (p *Publisher) Failed() error {
 	p.mu.Lock()
