@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -86,8 +87,9 @@ func testDHTWriters(t *testing.T, l *lab) {
 	follow := append([]string{"follow", id}, in...)
 	early := reader.start("fetch", follow...)
 	early.await("the owner's words", func(l line) bool { return l.Text == "Hello" })
-	for k := (known{}); k.targets == 0; {
-		k = reader.trust(id)
+	told := func(l trustLine) bool { return l.Targets > 0 }
+	for !slices.ContainsFunc(linesOf[trustLine](t, reader.run("fetch", append([]string{"trust", id}, in...)...)), told) {
+		t.Log("the targets document has not come yet")
 	}
 	early.stop()
 
@@ -96,7 +98,9 @@ func testDHTWriters(t *testing.T, l *lab) {
 	lies := HostileNode(t, at, nodes[0], mainline.Target([32]byte(key), []byte("alice")))
 	hers := alice.start("seed", append([]string{"serve"}, in...)...)
 	hers.await("listening", is("listening"))
-	posted(t, alice, "From Alice")
+	post := alice.start("seed", append([]string{"post", "-c", "board", "From Alice"}, in...)...)
+	post.await("posted", is("posted"))
+	ends(t, post, 0)
 	awaitWord(t, spy, nodes[4], nodes[0], key)
 	hers.stop()
 	serving.stop()

@@ -33,15 +33,19 @@ func testWritersOffline(t *testing.T, l *lab, private bool) {
 	hersServing, later, want, entries := o.herWords(alice, at, hers)
 
 	web := owner.path("web")
-	// Her files are not here yet.
-	if m := owner.exported("--http", web+"-before", "-c", "board"); m.Missing != 1 || m.Items != 1 {
-		t.Errorf("without Alice's files: %+v", m)
-	}
-	owner.fetched(o.hers, "-o", owner.path("hers"))
-	for limit := time.Now().Add(patience); owner.exported("--http", web, "-c", "board").Entries < entries; {
+	mirrored := owner.exported("--http", web, "-c", "board")
+	for limit := time.Now().Add(patience); mirrored.Entries < entries; mirrored = owner.exported("--http", web, "-c", "board") {
 		if time.Now().After(limit) {
 			t.Fatalf("the owner's node has not all that Alice published:\n%s", serve.tail())
 		}
+	}
+	// Her files are not there before they are fetched.
+	if mirrored.Missing != 1 || mirrored.Items != 1 {
+		t.Errorf("without Alice's files: %d torrents, %d missing", mirrored.Items, mirrored.Missing)
+	}
+	owner.fetched(o.hers, "-o", owner.path("hers"))
+	if mirrored = owner.exported("--http", web, "-c", "board"); mirrored.Missing != 0 || mirrored.Items != 2 {
+		t.Errorf("with Alice's files: %d torrents, %d missing", mirrored.Items, mirrored.Missing)
 	}
 	hersServing.stop()
 	serve.stop()
