@@ -1,17 +1,14 @@
 package main
 
 import (
-	"bytes"
 	"crypto/rand"
 	"fmt"
 	"net"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"handful/manifest"
-	"handful/manifest/bencode"
 	"handful/signing"
 	"handful/signing/keyfile"
 	"handful/swarm"
@@ -87,7 +84,7 @@ func TestDHT(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { at.Close() })
-	lies := HostileNode(t, at, bootstrap, mainline.Target([32]byte(key), []byte(signing.MainWriter)))
+	lies := LiarAt(at, bootstrap, mainline.Target([32]byte(key), []byte(signing.MainWriter)))
 	p, err := publish.Open(t.Context(), publish.Config{Node: publisher, Keys: keys, Dir: t.TempDir(), New: true})
 	if err != nil {
 		t.Fatal(err)
@@ -144,85 +141,4 @@ func awaitItem(t *testing.T, d *mainline.Node, key []byte, salt string) mainline
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
-}
-
-// HostileNode joins a DHT on a socket, with the id nearest to a target, answers what it is asked
-// with one lie after the other, and counts them. It ends when the socket is closed.
-func HostileNode(t *testing.T, c net.PacketConn, bootstrap string, target [20]byte) *atomic.Int64 {
-	t.Helper()
-	id := target
-	id[19] ^= 1
-	to, err := net.ResolveUDPAddr("udp", bootstrap)
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, sig := strings.Repeat("k", 32), strings.Repeat("s", 64)
-	lies := []func(tid string) []byte{
-		func(tid string) []byte { // no seq
-			return dict("r", dict("id", string(id[:]), "k", key, "sig", sig, "token", "t", "v", "x"), "t", tid, "y", "r")
-		},
-		func(tid string) []byte { // endless nearer nodes
-			var nodes []byte
-			for i := range 3 {
-				nodes = append(append(append(nodes, target[:19]...), byte(i)), 127, 0, 0, byte(70+i), 1, byte(i+1))
-			}
-			return dict("r", dict("id", string(id[:]), "nodes", string(nodes), "token", "t"), "t", tid, "y", "r")
-		},
-		func(tid string) []byte {
-			return dict("r", dict("id", string(id[:]), "token", "t", "v", strings.Repeat("v", 40000)), "t", tid, "y", "r")
-		},
-		func(tid string) []byte { return bytes.Repeat([]byte{'d', 0xff}, 500) },
-		func(tid string) []byte { return dict("e", []byte("li201e2:noe"), "t", tid, "y", "e") },
-	}
-	var count atomic.Int64
-	go func() {
-		buf := make([]byte, 1<<16)
-		for {
-			n, from, err := c.ReadFrom(buf)
-			if err != nil {
-				return
-			}
-			tid, kind := "", ""
-			var ping bool
-			r := bencode.NewReader(buf[:n])
-			r.Dict(func(k string) {
-				switch k {
-				case "t":
-					tid = r.String()
-				case "y":
-					kind = r.String()
-				case "q":
-					ping = r.String() == "ping"
-				default:
-					r.Skip()
-				}
-			})
-			switch {
-			case r.End() != nil || kind != "q":
-			case ping:
-				c.WriteTo(dict("r", dict("id", string(id[:])), "t", tid, "y", "r"), from)
-			default:
-				c.WriteTo(lies[count.Add(1)%int64(len(lies))](tid), from)
-			}
-		}
-	}()
-	if _, err := c.WriteTo(dict("a", dict("id", string(id[:])), "q", "ping", "t", "hi", "y", "q"), to); err != nil {
-		t.Fatal(err)
-	}
-	return &count
-}
-
-// dict prints a dictionary of strings, and of values that are bencoded already.
-func dict(kv ...any) []byte {
-	b := []byte{'d'}
-	for i := 0; i < len(kv); i += 2 {
-		b = bencode.AppendString(b, kv[i].(string))
-		switch v := kv[i+1].(type) {
-		case []byte:
-			b = append(b, v...)
-		case string:
-			b = bencode.AppendString(b, v)
-		}
-	}
-	return append(b, 'e')
 }

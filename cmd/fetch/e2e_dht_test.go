@@ -2,9 +2,11 @@ package main_test
 
 import (
 	"crypto/ed25519"
+	"encoding/base32"
+	"encoding/hex"
 	"net"
-	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -13,65 +15,100 @@ import (
 	"handful/bench/netns"
 	. "handful/cmd/fetch"
 	"handful/signing"
+	"handful/signing/keyfile"
 	"handful/swarm/discover/mainline"
 )
 
-// dhtHosts puts machines on a network that passes no multicast on. The addresses are those of
-// their nodes; the DHT's is the same.
-func dhtHosts(t *testing.T, l *lab, count int) (sides []*side, addrs []string) {
-	t.Helper()
-	n := l.network(t)
-	prefix := netip.MustParsePrefix("10.88.0.1/24")
-	b, err := n.Bridge(t.Context(), netns.BridgeOptions{Addr: prefix})
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := prefix.Addr()
-	for range count {
-		addr = addr.Next()
-		h, err := b.Host(t.Context(), netns.HostOptions{Addr: netip.PrefixFrom(addr, prefix.Bits())})
-		if err != nil {
-			t.Fatal(err)
-		}
-		s := l.side(t, h.Namespace())
-		s.listen = netip.AddrPortFrom(addr, 6881).String()
-		sides, addrs = append(sides, s), append(addrs, s.listen)
-	}
-	return sides, addrs
-}
-
-// testDHT: machines that hear no multicast and know no tracker find each other through a DHT
-// of their own. Who has the 40 characters of a channel's id fetches its newest.
+// testDHT: machines that hear no multicast and know no tracker find each other through a DHT of their own, in which a liar
+// stands nearer to the channel's item than anybody. Who has the 40 characters of the channel's id fetches its newest. When
+// the publisher is gone, who has the DHT key as well is told the newest by the DHT, not the old item that the liar replays.
 func testDHT(t *testing.T, l *lab) {
-	sides, nodes := dhtHosts(t, l, 3)
-	tree := sides[0].path("tree")
-	makeOddTree(t, tree, 1<<20)
-	old := sides[0].path("older")
-	makeOddTree(t, old, 1<<10)
-	// Each of the two that stay knows the other, whoever comes first.
-	helper := sides[1].start("fetch", "serve", "--dht", "--dht-bootstrap", nodes[0])
-	origin := sides[0].start("seed", "publish", old, "--dht", "--dht-bootstrap", nodes[1])
-	origin.await("published", is("published"))
-	second := sides[0].start("seed", "publish", tree, "--dht", "--dht-bootstrap", nodes[1])
-	published := second.await("published", is("published"))
-	id, _, _ := strings.Cut(published.Link, "/")
-	if len(id) != len("handful:")+40 {
-		t.Fatalf("the link %s does not begin with an id", published.Link)
+	sides := quiet(t, l, "10.88.0.1/24", 7)
+	var nodes []string
+	for _, s := range sides {
+		nodes = append(nodes, s.listen)
 	}
-	done := sides[2].fetched(id, "-o", sides[2].path("out"), "--dht", "--dht-bootstrap", nodes[1])
+	publisher, follower, late, hostile := sides[0], sides[4], sides[5], sides[6]
+	dht := func(of int) []string { return []string{"--dht", "--dht-bootstrap", nodes[of]} }
+	tree, old := publisher.path("tree"), publisher.path("older")
+	makeOddTree(t, tree, 1<<20)
+	makeOddTree(t, old, 1<<10)
+	var helpers []*process
+	for i, s := range sides[1:4] { // each knows one of the others, whoever comes first
+		helper := s.start("fetch", append([]string{"serve"}, dht(1+(i+1)%3)...)...)
+		helper.await("listening", is("listening"))
+		helpers = append(helpers, helper)
+	}
+	publisher.ended(0, "seed", "post", "--no-wait", "the first, which nobody asks for")
+	id, key := dhtKey(t, publisher)
+	lies := hostile.liar(nodes[1], mainline.Target([32]byte(key), []byte(signing.MainWriter)))
+
+	origin := publisher.start("seed", append([]string{"publish", old}, dht(1)...)...)
+	origin.await("published", is("published"))
+	first := lies.await("an item", func(l line) bool { return strings.HasPrefix(l.Message, "put ") })
+	origin.stop()
+	origin = publisher.start("seed", append([]string{"publish", tree}, dht(2)...)...)
+	published := origin.await("published", is("published"))
+	if len(id.String()) != 40 || published.Channel != id.String() {
+		t.Fatalf("the link %s does not begin with %s", published.Link, id)
+	}
+	done := follower.fetched(append([]string{"handful:" + id.String(), "-o", follower.path("out")}, dht(3)...)...)
 	if done.Bytes != published.Bytes {
 		t.Errorf("done says %+v of %+v", done, published)
 	}
-	sameTrees(t, tree, sides[2].path("out", "tree"))
-	second.kill()
+	sameTrees(t, tree, follower.path("out", "tree"))
+
+	lies.await("a newer item", func(l line) bool { return strings.HasPrefix(l.Message, "put ") && l.Message != first.Message })
 	origin.stop()
-	helper.stop()
+	link := signing.Link{ID: id, Index: -1, DHTKey: strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(key))}
+	said := late.ended(0, "fetch", append([]string{"follow", "--once", link.String()}, dht(2)...)...)
+	said.find("the newest entry", func(l line) bool { return l.Type == "entry" && l.Index == published.Index })
+	for _, what := range []string{"no seq", "wrong key", "huge value", "old seq", "garbage"} {
+		lies.await("lie: "+what, func(l line) bool { return l.Message == what })
+	}
+	for _, helper := range helpers {
+		helper.stop()
+	}
+}
+
+// dhtKey returns the id and the DHT key of a publisher's only channel.
+func dhtKey(t *testing.T, s *side) (signing.ID, []byte) {
+	t.Helper()
+	dir := s.path("state", "seed", "keys")
+	ids, err := keyfile.List(dir)
+	if err != nil || len(ids) != 1 {
+		t.Fatalf("channels %v: %v", ids, err)
+	}
+	keys, err := keyfile.Open(dir, ids[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ids[0], keys.Newest().DHTKey()
+}
+
+// liar runs a node of a DHT at the side's address that answers with lies.
+func (s *side) liar(bootstrap string, target [20]byte) *process {
+	s.t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	program := filepath.Join(openDir(s.t), "hostile-dht")
+	if err := os.Symlink(self, program); err != nil { // testscript.Main looks at the name
+		s.t.Fatal(err)
+	}
+	s.programs = map[string]string{"fetch": program}
+	return s.start("fetch", s.listen, bootstrap, hex.EncodeToString(target[:]))
 }
 
 // testDHTWriters: what a granted writer has said reaches, through the DHT alone, a follower who
 // knows the channel and finds nobody of it, with a liar beside the place where it stands.
 func testDHTWriters(t *testing.T, l *lab) {
-	sides, nodes := dhtHosts(t, l, 5)
+	sides := quiet(t, l, "10.88.0.1/24", 5)
+	var nodes []string
+	for _, s := range sides {
+		nodes = append(nodes, s.listen)
+	}
 	helper, owner, alice, reader, spy := sides[0], sides[1], sides[2], sides[3], sides[4]
 	helped := helper.start("fetch", "serve", "--dht", "--dht-bootstrap", nodes[1])
 	in := []string{"--dht", "--dht-bootstrap", nodes[0]}
@@ -95,7 +132,7 @@ func testDHTWriters(t *testing.T, l *lab) {
 
 	key := publicKey(t, alice.path("alice.pub"))
 	at := udpIn(t, spy.namespace, strings.Replace(nodes[4], "6881", "0", 1))
-	lies := HostileNode(t, at, nodes[0], mainline.Target([32]byte(key), []byte("alice")))
+	lies := LiarAt(at, nodes[0], mainline.Target([32]byte(key), []byte("alice")))
 	hers := alice.start("seed", append([]string{"serve"}, in...)...)
 	hers.await("listening", is("listening"))
 	post := alice.start("seed", append([]string{"post", "-c", "board", "From Alice"}, in...)...)

@@ -34,9 +34,10 @@ var (
 //	           hook, in order and none left out; those after the last place that was noted may come again, for a hook one
 //	exports    under a final name is what was there before, or all of the new
 //
-// A few steps of each, spread over it, are played by default; all of them, some 20 minutes, with
+// A few steps of each, spread over it, are played by default; all of them, some half an hour, or those of one command, with
 //
 //	go test -timeout 60m -run TestEndToEnd/steps ./cmd/fetch -steps
+//	go test -timeout 60m -run TestEndToEnd/steps/key_rotate ./cmd/fetch -steps
 func testSteps(t *testing.T, l *lab) {
 	if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {
 		t.Skip("system calls are traced on Linux and amd64 alone")
@@ -49,7 +50,7 @@ func testSteps(t *testing.T, l *lab) {
 	if err := os.Symlink(self, killer); err != nil { // testscript.Main looks at the name
 		t.Fatal(err)
 	}
-	for _, c := range slices.Concat(publisherSteps(), exportSteps(), followerSteps()) {
+	for _, c := range slices.Concat(publisherSteps(), documentSteps(), privateSteps(), exportSteps(), followerSteps(), fetcherSteps()) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			c.play(t, l, killer)
@@ -65,6 +66,7 @@ type stepCase struct {
 	least   int // so many steps it has at least
 	// prepare makes what a side begins with; it gets a copy of its directory for each step. args are put behind those above.
 	prepare func(t *testing.T, base *side) (args []string)
+	begin   func(t *testing.T, s *side) // what is done in each copy, not in what is copied: it remembers paths; nil = nothing
 	// killed looks at what the kill has left, and again at what has become of it when the same command ran to its end.
 	killed, again func(t *testing.T, base, s *side, p *process)
 	codes         []int // with which it may end the second time
@@ -93,9 +95,14 @@ func (c *stepCase) play(t *testing.T, l *lab, killer string) {
 		}
 	}
 	for _, n := range at {
-		if _, ended := c.kill(t, base, killer, args, n); ended {
-			t.Logf("step %d was not reached: this time there were fewer", n)
-		}
+		t.Run(fmt.Sprint("step ", n), func(t *testing.T) {
+			if c.program == "fetch" { // copies of a publisher that run beside each other fork the channel
+				t.Parallel()
+			}
+			if _, ended := c.kill(t, base, killer, args, n); ended {
+				t.Logf("step %d was not reached: this time there were fewer", n)
+			}
+		})
 	}
 	t.Logf("killed at %d of %d steps", len(at), len(steps))
 }
@@ -105,6 +112,9 @@ func (c *stepCase) play(t *testing.T, l *lab, killer string) {
 func (c *stepCase) kill(t *testing.T, base *side, killer string, args []string, n int) (steps []string, ended bool) {
 	t.Helper()
 	s := base.copied(t)
+	if c.begin != nil {
+		c.begin(t, s)
+	}
 	report := filepath.Join(t.TempDir(), "steps")
 	s.programs = map[string]string{c.program: killer}
 	program := map[string]string{"seed": s.lab.tools.Seed, "fetch": s.lab.tools.Fetch}[c.program]
@@ -161,7 +171,7 @@ const believedFile = "believed.trust"
 
 // look opens what a publisher has on disk as its next start does, and lets the follower follow. ok is false when there is no
 // channel yet.
-func look(t *testing.T, s *side) (w *witnessed, l *publish.Log, ok bool) {
+func look(t *testing.T, s *side) (w *witnessed, l *openLog, ok bool) {
 	t.Helper()
 	keysIn := s.path("state", "seed", "keys")
 	ids, err := keyfile.List(keysIn)
@@ -190,7 +200,8 @@ func look(t *testing.T, s *side) (w *witnessed, l *publish.Log, ok bool) {
 	if err := os.CopyFS(dir, os.DirFS(s.path("state", "seed", "logs", ids[0].String(), signing.MainWriter))); err != nil && !errors.Is(err, os.ErrNotExist) {
 		t.Fatal(err)
 	}
-	if l, err = publish.OpenLog(dir, publish.LogConfig{Root: w.keys.Newest(), Key: w.keys.Online}); err != nil {
+	l = &openLog{keys: readKeys(t, keysIn, ids[0])}
+	if l.Log, err = publish.OpenLog(dir, publish.LogConfig{Root: w.keys.Newest(), Key: w.keys.Online}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
@@ -211,7 +222,7 @@ func look(t *testing.T, s *side) (w *witnessed, l *publish.Log, ok bool) {
 }
 
 // texts returns which of the words the entries of a log have, in order.
-func texts(t *testing.T, l *publish.Log, words ...string) (found []string) {
+func texts(t *testing.T, l *openLog, words ...string) (found []string) {
 	t.Helper()
 	for i := range l.Size() {
 		e, err := l.Entry(i)
@@ -228,7 +239,7 @@ func texts(t *testing.T, l *publish.Log, words ...string) (found []string) {
 }
 
 // goesOn publishes once more, and sees that it is believed and confirmed.
-func goesOn(t *testing.T, s *side) (*witnessed, *publish.Log) {
+func goesOn(t *testing.T, s *side) (*witnessed, *openLog) {
 	t.Helper()
 	s.ended(0, "seed", "post", "--no-wait", "and on it goes")
 	w, l, ok := look(t, s)

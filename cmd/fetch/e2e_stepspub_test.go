@@ -44,7 +44,12 @@ func publisherSteps() []stepCase {
 				t.Errorf("the items stand there as %q", got)
 			}
 		},
-	}, {
+	}, withdrawSteps(), ceremonySteps(), initSteps()}
+}
+
+// documentSteps are the commands that make documents which say who may write.
+func documentSteps() []stepCase {
+	return []stepCase{{
 		name: "key rotate", program: "seed", args: []string{"key", "rotate"}, least: 20,
 		prepare: threePosts, killed: acknowledged, again: keeps("one", "two", "three"),
 	}, {
@@ -79,7 +84,53 @@ func publisherSteps() []stepCase {
 				t.Errorf("version %d is granted by entry %d", version, at)
 			}
 		},
-	}, ceremonySteps(), initSteps()}
+	}, {
+		name: "writer revoke", program: "seed", args: []string{"writer", "revoke", "alice"}, least: 20,
+		prepare: func(t *testing.T, base *side) []string {
+			(&holders{t: t, side: base}).key("alice")
+			threePosts(t, base)
+			base.ended(0, "seed", "writer", "add", "alice", "alice.pub")
+			base.ended(0, "seed", "post", "--no-wait", "four")
+			look(t, base)
+			return nil
+		},
+		codes:  []int{10}, // there is no such writer any more
+		killed: acknowledged,
+		again: func(t *testing.T, _, s *side, _ *process) {
+			_, l := goesOn(t, s)
+			if at, _, version := l.Grant(); at < 0 || version != 2 {
+				t.Errorf("version %d is granted by entry %d", version, at)
+			}
+			if out := string(s.run("seed", "writer", "ls")); strings.Contains(out, "alice") {
+				t.Errorf("the writers are %s", out)
+			}
+		},
+	}}
+}
+
+// withdrawSteps: something that was published is taken back by its publisher.
+func withdrawSteps() stepCase {
+	return stepCase{
+		name: "withdraw", program: "seed", args: []string{"withdraw", "3", "--reason", "by mistake"}, least: 20,
+		prepare: func(t *testing.T, base *side) []string {
+			threePosts(t, base)
+			writeFile(t, base.path("tree", "a.bin"), 300_001)
+			base.ended(0, "seed", "publish", "--no-wait", "tree")
+			look(t, base)
+			return nil
+		},
+		codes:  []int{10}, // nothing is published there any more
+		killed: acknowledged,
+		again: func(t *testing.T, _, s *side, _ *process) {
+			_, l := goesOn(t, s)
+			if n := len(texts(t, l, "by mistake")); n != 1 {
+				t.Errorf("it is withdrawn %d times", n)
+			}
+			if out := string(s.run("seed", "ls")); strings.Contains(out, "tree") {
+				t.Errorf("still published are %s", out)
+			}
+		},
+	}
 }
 
 // initSteps: a channel is made whose keys are held by others.

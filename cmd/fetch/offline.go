@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"time"
@@ -110,21 +111,37 @@ func countFiles(t *manifest.Torrent) (n int) {
 	return n
 }
 
-// Torrent finds what was fetched to a path.
-func (o *offline) Torrent(_ context.Context, path string) (*manifest.Torrent, error) {
+// Torrent finds what was fetched to a path. What was fetched there before and was replaced since is remembered as well:
+// of several the one that is there now counts.
+func (o *offline) Torrent(ctx context.Context, path string) (*manifest.Torrent, error) {
 	records, err := o.store.Load()
+	var there []store.Record
 	for _, r := range records {
-		if r.Kind == store.Sealed && samePath(r.Path(), path) {
-			return o.store.Torrent(r.Inner)
-		}
 		if samePath(r.Path(), path) {
-			return o.store.Torrent(r.InfoHash)
+			there = append(there, r)
 		}
 	}
-	if err != nil {
-		return nil, err
+	if len(there) == 0 {
+		return nil, cmp.Or(err, fmt.Errorf("%s: %w", path, store.ErrNotFound))
 	}
-	return nil, fmt.Errorf("%s: %w", path, store.ErrNotFound)
+	found := there[len(there)-1]
+	for _, r := range there[:len(there)-1] {
+		if r.Kind == store.Partial {
+			continue // it is not there yet
+		}
+		c, err := o.store.Reopen(ctx, r)
+		if err == nil {
+			err = c.Close()
+		}
+		if !errors.Is(err, store.ErrChanged) {
+			found = r
+			break
+		}
+	}
+	if found.Kind == store.Sealed {
+		return o.store.Torrent(found.Inner)
+	}
+	return o.store.Torrent(found.InfoHash)
 }
 
 // samePath compares paths that may lead through symbolic links.

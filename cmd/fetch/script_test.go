@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 	if err := flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0))); err != nil {
 		panic(err)
 	}
-	testscript.Main(m, map[string]func(){"fetch": main, "fetch-an-hour-behind": anHourBehind, "stepkill": stepKill})
+	testscript.Main(m, map[string]func(){"fetch": main, "fetch-an-hour-behind": anHourBehind, "stepkill": stepKill, "hostile-dht": hostileDHT})
 }
 
 func TestScripts(t *testing.T) {

@@ -131,6 +131,12 @@ func stepOf(pid, thread int) string {
 			return "" // sockets, pipes
 		}
 		return name + " " + file
+	case copyFileRange:
+		return name + " " + fileOf(pid, info.args[2])
+	case syscall.SYS_FCHMOD:
+		return name + " " + fileOf(pid, info.args[0])
+	case syscall.SYS_FCHMODAT, syscall.SYS_UTIMENSAT:
+		return name + " " + textAt(thread, info.args[1])
 	case syscall.SYS_RENAMEAT, renameat2:
 		return name + " " + textAt(thread, info.args[3])
 	case syscall.SYS_UNLINKAT, syscall.SYS_MKDIRAT, syscall.SYS_SYMLINKAT, syscall.SYS_LINKAT:
@@ -144,12 +150,16 @@ func stepOf(pid, thread int) string {
 	return oldStepOf(thread, info)
 }
 
-const renameat2 = 316
+const (
+	renameat2     = 316
+	copyFileRange = 326
+)
 
 var stepNames = map[uint64]string{
 	syscall.SYS_FSYNC: "fsync", syscall.SYS_FDATASYNC: "fdatasync", syscall.SYS_FTRUNCATE: "truncate", syscall.SYS_PWRITE64: "write",
 	syscall.SYS_FALLOCATE: "allocate", syscall.SYS_WRITE: "write", syscall.SYS_RENAMEAT: "rename", renameat2: "rename",
 	syscall.SYS_UNLINKAT: "remove", syscall.SYS_MKDIRAT: "mkdir", syscall.SYS_SYMLINKAT: "symlink", syscall.SYS_LINKAT: "link", syscall.SYS_OPENAT: "create",
+	copyFileRange: "copy", syscall.SYS_FCHMOD: "chmod", syscall.SYS_FCHMODAT: "chmod", syscall.SYS_UTIMENSAT: "times",
 }
 
 // oldStepOf knows the calls that newer architectures do without.

@@ -152,10 +152,16 @@ func (r *running) forget(it *servedItem) error {
 
 // isWithdrawn looks for an entry that withdraws another.
 func isWithdrawn(log *publish.Log, index int64) (bool, error) {
+	at, err := withdrawal(log, index)
+	return at >= 0, err
+}
+
+// withdrawal returns the index of the newest entry that withdraws another, -1 if there is none.
+func withdrawal(log *publish.Log, index int64) (int64, error) {
 	for i := log.Size() - 1; i > index; i-- {
 		raw, err := log.Entry(i)
 		if err != nil {
-			return false, err
+			return -1, err
 		}
 		entry, err := manifest.ParseEntry(raw)
 		if err != nil {
@@ -164,13 +170,13 @@ func isWithdrawn(log *publish.Log, index int64) (bool, error) {
 		switch e := entry.(type) {
 		case manifest.Delete:
 			if e.Index == index {
-				return true, nil
+				return i, nil
 			}
 		case manifest.Sealed:
 			if e.Drops && e.Index == index {
-				return true, nil
+				return i, nil
 			}
 		}
 	}
-	return false, nil
+	return -1, nil
 }

@@ -330,11 +330,12 @@ func (r *running) withdraw(ctx context.Context, rec store.Record, item console.I
 	if err != nil {
 		return out, err
 	}
-	if err := notWithdrawn(p.Log(), item.Index); err != nil {
-		return out, err
+	// What is withdrawn and remembered all the same was left by a crash between the two: the rest is done now.
+	index, err := withdrawal(p.Log(), item.Index)
+	if err == nil && index < 0 {
+		entry := manifest.Delete{Head: manifest.Header{Time: r.app.Env.Now().UnixMilli()}, Index: item.Index, Reason: reason}
+		index, err = p.Publish(entry.Bytes())
 	}
-	entry := manifest.Delete{Head: manifest.Header{Time: r.app.Env.Now().UnixMilli()}, Index: item.Index, Reason: reason}
-	index, err := p.Publish(entry.Bytes())
 	if err != nil {
 		return out, err
 	}
