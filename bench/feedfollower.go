@@ -146,6 +146,7 @@ func inProcess(link signing.Link, at netip.Addr, first int) func(context.Context
 
 // readInbox prints what comes, from where the last life ended.
 func (f *feedFollower) readInbox(ctx context.Context, inbox *follow.Inbox) error {
+	_, age := inbox.TakenBack(nil, 0)
 	at, _, err := inbox.Cursor("bench")
 	if err != nil {
 		return err
@@ -153,6 +154,7 @@ func (f *feedFollower) readInbox(ctx context.Context, inbox *follow.Inbox) error
 	news, cancel := inbox.Subscribe()
 	defer cancel()
 	for {
+		at, age = inbox.TakenBack(at, age)
 		entries, err := inbox.Since(at, 64)
 		if err != nil {
 			return err
@@ -165,7 +167,7 @@ func (f *feedFollower) readInbox(ctx context.Context, inbox *follow.Inbox) error
 			at = at.With(e)
 		}
 		if len(entries) > 0 {
-			if err := inbox.SetCursor("bench", at); err != nil {
+			if err := inbox.SetCursor("bench", at, age); err != nil {
 				return err
 			}
 			continue

@@ -207,7 +207,8 @@ type line struct {
 	Entries, Version                                                       int64
 	Sources, Asked, Others, Items, Missing                                 int
 	Writers, Around                                                        []string
-	Roots                                                                  []struct{ Version int64 }
+	Targets                                                                int64
+	Roots                                                                  []struct{ Version, Need, Keys int64 }
 	Heads                                                                  []struct{ Entries int64 }
 	Taken                                                                  []struct{ First, Last, Version int64 } `json:"withdrawn"`
 	Granted                                                                *struct {

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -110,6 +111,7 @@ func (g *gatherer) run(ctx context.Context, settled <-chan struct{}) error {
 		once = settled
 	}
 	for {
+		g.takenBack()
 		// All that is known is looked at first: it may say what is withdrawn.
 		entries, err := inbox.Since(g.position(), readBatch)
 		if err != nil {
@@ -142,6 +144,27 @@ func (g *gatherer) position() feed.Cursor {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.at
+}
+
+// takenBack forgets what was taken back: others stand there now.
+func (g *gatherer) takenBack() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	at, age := g.rd.c.inbox.TakenBack(g.at, g.rd.age)
+	if age == g.rd.age {
+		return
+	}
+	for p, w := range g.wants {
+		switch {
+		case p.index < at[p.writer]:
+		case w.running:
+			w.stop(errGone)
+		default:
+			delete(g.wants, p)
+		}
+	}
+	maps.DeleteFunc(g.gone, func(p place, _ bool) bool { return p.index >= at[p.writer] })
+	g.at, g.rd.age = at, age
 }
 
 // take looks through entries for what they bring along.
@@ -194,8 +217,9 @@ func (g *gatherer) save() error {
 			c[at.writer] = min(c[at.writer], at.index)
 		}
 	}
+	age := g.rd.age
 	g.mu.Unlock()
-	return g.rd.c.inbox.SetCursor(g.rd.name, c)
+	return g.rd.c.inbox.SetCursor(g.rd.name, c, age)
 }
 
 // forgetFetched leaves out what the store has already at its place: after a kill a cursor may

@@ -198,6 +198,8 @@ type reader struct {
 	past   bool   // at first it gets what was said before, not only what is said from now on
 	again  bool   // what --last and --since name is handed on again
 	handle func(context.Context, feed.Entry) error
+
+	age int // of where it is: see follow.Inbox.TakenBack
 }
 
 // run goes on until ctx ends; with Once, until everything that was there when settled was
@@ -215,6 +217,7 @@ func (rd *reader) run(ctx context.Context, settled <-chan struct{}) error {
 		once = settled
 	}
 	for {
+		at, rd.age = inbox.TakenBack(at, rd.age)
 		entries, err := inbox.Since(at, readBatch)
 		if err != nil {
 			return err
@@ -250,7 +253,7 @@ func (rd *reader) take(ctx context.Context, at feed.Cursor, entries []feed.Entry
 				break // whoever is told may be gone, and is told again
 			}
 			if rd.name != shownReader || i%shownBatch == shownBatch-1 { // a program may take long for each
-				if err := rd.c.inbox.SetCursor(rd.name, next.With(e)); err != nil {
+				if err := rd.c.inbox.SetCursor(rd.name, next.With(e), rd.age); err != nil {
 					return next, err
 				}
 			}
@@ -258,7 +261,7 @@ func (rd *reader) take(ctx context.Context, at feed.Cursor, entries []feed.Entry
 		next = next.With(e)
 	}
 	if len(entries) > 0 && next.String() != at.String() {
-		if err := rd.c.inbox.SetCursor(rd.name, next); err != nil {
+		if err := rd.c.inbox.SetCursor(rd.name, next, rd.age); err != nil {
 			return next, cmp.Or(failed, err)
 		}
 	}
@@ -273,6 +276,7 @@ func (rd *reader) wanted(e feed.Entry) bool {
 // begin returns where to begin. What was said before the archive begins is handed on here.
 func (rd *reader) begin(ctx context.Context, settled <-chan struct{}) (feed.Cursor, error) {
 	inbox := rd.c.inbox
+	_, rd.age = inbox.TakenBack(nil, 0)
 	at, known, err := inbox.Cursor(rd.name)
 	if err != nil {
 		return nil, err
@@ -287,6 +291,7 @@ func (rd *reader) begin(ctx context.Context, settled <-chan struct{}) (feed.Curs
 		case <-settled:
 		}
 	}
+	at, rd.age = inbox.TakenBack(at, rd.age) // while it waited
 	if known && !rd.again {
 		return at, nil
 	}
@@ -313,7 +318,7 @@ func (rd *reader) begin(ctx context.Context, settled <-chan struct{}) (feed.Curs
 			from[w] = min(from[w], n)
 		}
 	}
-	if err := inbox.SetCursor(rd.name, from); err != nil {
+	if err := inbox.SetCursor(rd.name, from, rd.age); err != nil {
 		return nil, err
 	}
 	for _, e := range older {

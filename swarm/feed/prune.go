@@ -33,12 +33,40 @@ func (a *Archive) Prune(k Keep, pin []string, now time.Time) (int, error) {
 	dropped := 0
 	a.marks = nil // they are of files that are written anew
 	for i, m := range a.months {
-		n, err := a.rewrite(m, i == len(a.months)-1, drop)
+		n, err := a.rewrite(m, i == len(a.months)-1, func(e Entry) bool { return drop[key{e.Writer, e.Index}] })
 		if err != nil {
 			return dropped, fmt.Errorf("prune archive: %w", err)
 		}
 		dropped += n
 	}
+	return dropped, nil
+}
+
+// TakeBack drops the entries of a writer from an index on: they were taken back, and others
+// take their places. The position of the writer is where the rest ends, and what they withdrew
+// is not withdrawn. It returns how many lines were dropped. Whenever it is interrupted, each
+// month is as before or without them.
+func (a *Archive) TakeBack(writer string, from int64) (dropped int, err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.position[writer] <= from {
+		return 0, nil // there are none
+	}
+	a.marks = nil // they are of files that are written anew
+	for i, m := range a.months {
+		n, err := a.rewrite(m, i == len(a.months)-1, func(e Entry) bool { return e.Writer == writer && e.Index >= from })
+		if err != nil {
+			return dropped, fmt.Errorf("take entries back from the archive: %w", err)
+		}
+		dropped += n
+	}
+	rest := &Archive{position: maps.Clone(a.position), gone: maps.Clone(a.gone)}
+	delete(rest.position, writer)
+	maps.DeleteFunc(rest.gone, func(at key, _ bool) bool { return at.writer == writer })
+	if err := a.each(rest.note); err != nil {
+		return dropped, fmt.Errorf("take entries back from the archive: %w", err)
+	}
+	a.position, a.gone = rest.position, rest.gone
 	return dropped, nil
 }
 
@@ -83,7 +111,7 @@ func (a *Archive) each(f func(Entry)) error {
 
 // rewrite writes a month without what is dropped, if any of that is there. Lines that cannot
 // be read stay: who wrote them may want them. The caller holds mu.
-func (a *Archive) rewrite(month string, last bool, drop map[key]bool) (dropped int, err error) {
+func (a *Archive) rewrite(month string, last bool, drop func(Entry) bool) (dropped int, err error) {
 	f, err := a.fs.Open(a.path(month))
 	if err != nil {
 		return 0, err
@@ -98,7 +126,7 @@ func (a *Archive) rewrite(month string, last bool, drop map[key]bool) (dropped i
 	}
 	dropping := func(line []byte) bool {
 		e, err := ParseLine(line)
-		return err == nil && drop[key{e.Writer, e.Index}]
+		return err == nil && drop(e)
 	}
 	err = rawLines(f, size, func(line []byte) error {
 		if dropping(line) {

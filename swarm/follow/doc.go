@@ -41,9 +41,9 @@
 // it, to strangers too, when the writer is gone, in pages that whoever gets them verifies
 // against the writer's signed head. That is the whole of a long history's way; no torrents
 // of it are made, since what is asked for in pages comes newest first, from whoever has it,
-// and a hundred thousand posts are some 25 asks. Entries whose
-// places a document has taken back are read again, but a reader who was beyond them goes on from
-// where it was.
+// and a hundred thousand posts are some 25 asks. What a document takes back goes from the
+// archive, and readers who were beyond it go on with what takes its place, over a restart
+// too: a file beside their places says what was taken back ([Inbox.TakenBack]).
 //
 // # Who is around
 //

@@ -9,6 +9,8 @@ import (
 	"log/slog"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -50,7 +52,10 @@ type InboxConfig struct {
 //
 //	DIR/archive/…       feed.Archive
 //	DIR/past/…          the same as it stands in the logs, for others: see past
-//	DIR/cursors/<name>  a feed.Cursor: what the reader of that name has, and a newline
+//	DIR/cursors/<name>  a feed.Cursor: what the reader of that name has; and in a second line,
+//	                    if it is not 0, how many lines of DIR/back it takes account of
+//	DIR/back            what documents have taken back: a writer, the version of the document,
+//	                    and the index from which on, a line each
 //
 // Entries are in the archive before anybody is told of them, and a reader's cursor is
 // written when it has taken them: so over a crash nobody misses one, and somebody may get
@@ -69,6 +74,7 @@ type Inbox struct {
 	subs   map[chan struct{}]bool
 	added  int       // since the last pruning
 	pruned time.Time // when
+	back   []takenBack
 }
 
 // OpenInbox opens what is kept of a channel, and makes it if it is not there.
@@ -91,6 +97,9 @@ func OpenInbox(cfg InboxConfig) (*Inbox, error) {
 		return nil, fmt.Errorf("open inbox of channel %s: %w", cfg.Channel, err)
 	}
 	b := &Inbox{cfg: cfg, fs: cfg.FS, archive: a, past: newPast(cfg.FS, filepath.Join(cfg.Dir, "past")), floor: a.Position(), subs: make(map[chan struct{}]bool)}
+	if b.back, err = b.readBack(); err != nil {
+		return nil, err
+	}
 	return b, b.prune(true)
 }
 
@@ -102,6 +111,9 @@ func (b *Inbox) Shut() int64 { return b.shut.Load() }
 
 // Run takes what a follower hears, until ctx ends or something cannot be written.
 func (b *Inbox) Run(ctx context.Context, f *Follower) error {
+	if _, err := b.takeBack(f); err != nil {
+		return err
+	}
 	position := b.archive.Position()
 	f.past.Store(b.past)
 	defer f.past.Store(nil)
@@ -115,6 +127,12 @@ func (b *Inbox) Run(ctx context.Context, f *Follower) error {
 		}
 		return size - int64(b.cfg.First)
 	}, func(told []Told) error {
+		gone, err := b.takeBack(f)
+		if err != nil {
+			return err
+		}
+		// What was taken back since it was collected is collected anew.
+		told = slices.DeleteFunc(slices.Clone(told), func(t Told) bool { return t.gone != gone[t.Writer] })
 		if err := b.take(told); err != nil {
 			return err
 		}
@@ -308,21 +326,32 @@ func (b *Inbox) Cursor(reader string) (c feed.Cursor, ok bool, err error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, false, nil
 	}
-	if err == nil && (len(raw) == 0 || raw[len(raw)-1] != '\n') {
+	text, complete := strings.CutSuffix(string(raw), "\n")
+	if err == nil && !complete {
 		err = errors.New("it is not complete")
 	}
+	text, second, more := strings.Cut(text, "\n")
+	age := 0
+	if err == nil && more {
+		age, err = strconv.Atoi(second)
+	}
 	if err == nil {
-		c, err = feed.ParseCursor(string(raw[:len(raw)-1]))
+		c, err = feed.ParseCursor(text)
 	}
 	if err != nil {
 		return nil, false, fmt.Errorf("%w: %s: %w; remove it to begin anew", ErrCorrupt, b.cursorPath(reader), err)
 	}
+	c, _ = b.TakenBack(c, age)
 	return c, true, nil
 }
 
-// SetCursor remembers how far a reader is.
-func (b *Inbox) SetCursor(reader string, c feed.Cursor) error {
-	return durable.WriteFile(b.fs, b.cursorPath(reader), []byte(c.String()+"\n"))
+// SetCursor remembers how far a reader is, of an age: see TakenBack.
+func (b *Inbox) SetCursor(reader string, c feed.Cursor, age int) error {
+	text := c.String() + "\n"
+	if age > 0 {
+		text += strconv.Itoa(age) + "\n"
+	}
+	return durable.WriteFile(b.fs, b.cursorPath(reader), []byte(text))
 }
 
 // Tail returns where the newest n entries that are wanted begin, and with them all of a time

@@ -19,6 +19,7 @@ type Told struct {
 	State  signing.State // of the writer
 
 	inside manifest.Entry // of a sealed one that a key opens
+	gone   int64          // version of the document that had taken entries of the writer back last
 }
 
 // Entry reads it: of one that is sealed, what is inside, if a key opens it.
@@ -57,7 +58,8 @@ type window struct {
 // called once for each. What is not held is asked of peers in pages, of those that hold it
 // and of the writers' own nodes last. take gets what is there at the time; when it has
 // returned nil the entries count as handed on and are not kept any more; over a restart
-// (Trust.Next) too, but for those of the last second before a crash. When a document takes entries back, it goes on from there with those that
+// (Trust.Next) too, but for those of the last second before a crash. When a document takes
+// entries back, take is called, with none if none are there, and it goes on with those that
 // stand in their place. One Read at a time.
 func (f *Follower) Read(ctx context.Context, from func(writer string, size int64) int64, take func([]Told) error) (err error) {
 	f.mu.Lock()
@@ -80,8 +82,12 @@ func (f *Follower) Read(ctx context.Context, from func(writer string, size int64
 	defer again.Stop()
 	for {
 		news := f.Changed()
-		told := f.revealTold(f.collectTold(from), true)
-		if len(told) > 0 {
+		told, back := f.collectTold(from)
+		for _, w := range back {
+			delete(done.next, w) // it was of what is gone
+		}
+		told = f.revealTold(told, true)
+		if len(told) > 0 || len(back) > 0 {
 			if err := take(told); err != nil {
 				return err
 			}
@@ -107,12 +113,16 @@ func (f *Follower) Read(ctx context.Context, from func(writer string, size int64
 	}
 }
 
-// collectTold returns what comes next of each writer and is here.
-func (f *Follower) collectTold(from func(string, int64) int64) (told []Told) {
+// collectTold returns what comes next of each writer and is here, and the writers of whom
+// entries were taken back since it was called last.
+func (f *Follower) collectTold(from func(string, int64) int64) (told []Told, back []string) {
 	now := f.cfg.Now()
 	for _, w := range f.Writers() {
 		head := f.trust.Head(w)
 		if head.Raw == nil {
+			if f.tookBack(w) {
+				back = append(back, w)
+			}
 			continue
 		}
 		first, held := f.trust.Held(w)
@@ -126,10 +136,11 @@ func (f *Follower) collectTold(from func(string, int64) int64) (told []Told) {
 			f.change(func() { f.windows[w] = win }) // a page may wait for it
 			f.mu.Lock()
 		}
-		if gone := lastVersion(f.trust.Withdrawn(w)); gone != win.gone {
-			// Other entries have taken the place of some.
-			*win = window{next: min(win.next, f.trust.Next(w)), raw: make(map[int64][]byte), tried: make(map[channel.Peer]bool), gone: gone}
+		f.mu.Unlock()
+		if f.tookBack(w) { // others have taken the place of some
+			back = append(back, w)
 		}
+		f.mu.Lock()
 		win.verified(head)
 		for i := win.next; i < min(head.Size, win.next+batch); i++ {
 			raw := win.raw[i]
@@ -139,11 +150,25 @@ func (f *Follower) collectTold(from func(string, int64) int64) (told []Told) {
 			if raw == nil {
 				break
 			}
-			told = append(told, Told{Writer: w, Index: i, Raw: raw, State: state})
+			told = append(told, Told{Writer: w, Index: i, Raw: raw, State: state, gone: win.gone})
 		}
 		f.mu.Unlock()
 	}
-	return told
+	return told, back
+}
+
+// tookBack reports whether entries of a writer were taken back, whose log has no head since,
+// and begins the window anew.
+func (f *Follower) tookBack(writer string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	win := f.windows[writer]
+	gone := lastVersion(f.trust.Withdrawn(writer))
+	if win == nil || gone == win.gone {
+		return false
+	}
+	*win = window{next: min(win.next, f.trust.Next(writer)), raw: make(map[int64][]byte), tried: make(map[channel.Peer]bool), gone: gone}
+	return true
 }
 
 // verified takes a head that pages may be proven against.

@@ -294,7 +294,7 @@ func TestCursors(t *testing.T) {
 	if _, ok, err := b.Cursor("shown"); ok || err != nil {
 		t.Fatalf("a reader that has not begun: %v, %v", ok, err)
 	}
-	if err := b.SetCursor("shown", feed.Cursor{"m": 7, "alice": 2}); err != nil {
+	if err := b.SetCursor("shown", feed.Cursor{"m": 7, "alice": 2}, 0); err != nil {
 		t.Fatal(err)
 	}
 	if c, ok, err := open().Cursor("shown"); !ok || err != nil || c.String() != "alice:2 m:7" {
