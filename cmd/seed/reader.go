@@ -229,7 +229,8 @@ func (r *running) Rekey(ctx context.Context, req rekeyRequest) (out console.Reke
 
 // change makes the ring what it is to be.
 func (req rekeyRequest) change(ring *seal.Ring) error {
-	if req.Remove != "" && !ring.Leave(req.Remove) {
+	// Of a key that is pending it is not known whether a removal was to bring it, which a crash has left half done.
+	if req.Remove != "" && !ring.Leave(req.Remove) && !ring.Pending {
 		return &console.Fault{Code: console.NotFound, Message: fmt.Sprintf("%q is no reader of the channel", req.Remove), Hint: "`seed reader ls` lists them"}
 	}
 	if req.Add != nil {
