@@ -266,7 +266,7 @@ func (it *Item) metadata(ctx context.Context) error {
 				}
 			}
 		}
-		it.node.call(func() {
+		set := it.node.call(func() {
 			it.torrent = t
 			if t.Private { // known only now; see BEP 27
 				it.private.Store(true)
@@ -276,6 +276,9 @@ func (it *Item) metadata(ctx context.Context) error {
 				}
 			}
 		})
+		if !set {
+			return ErrClosed
+		}
 		it.node.eng.alias(it)
 		if it.webTorrent.Load() != nil {
 			it.t.AddPieceLayers(layersOf(t))

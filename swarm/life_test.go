@@ -1,6 +1,7 @@
 package swarm
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -42,6 +43,29 @@ func TestCloseEndsWaiting(t *testing.T) {
 	spec.Infohash[1] = 1
 	if _, err := n.Add(spec); !errors.Is(err, ErrClosed) {
 		t.Errorf("a closed node takes a torrent: %v", err)
+	}
+}
+
+// TestMetadataAtTheEnd: metadata that comes while the node is closed is dropped, and nobody waits for it.
+func TestMetadataAtTheEnd(t *testing.T) {
+	t.Parallel()
+	seed, n := startNode(t, "seed", nil), startNode(t, "node", nil)
+	tor, _ := seed.publish(t, tree(t, t.TempDir(), 100_000), manifest.BuildOptions{Format: manifest.FormatV1})
+	v1, _ := tor.InfoHashV1()
+	it, err := n.Add(Spec{Infohash: Infohash(v1), Open: func(*manifest.Torrent) (*store.Content, error) { return nil, errors.New("not reached") }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	it.cancel()
+	<-it.stopped
+	if err := it.t.SetInfoBytes(tor.InfoBytes); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := it.metadata(context.WithoutCancel(t.Context())); !errors.Is(err, ErrClosed) {
+		t.Errorf("metadata after the end: %v", err)
 	}
 }
 
