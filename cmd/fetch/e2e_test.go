@@ -202,7 +202,8 @@ type line struct {
 	Times, Pieces                                                          int
 	Also                                                                   []line
 	To                                                                     []struct{ Addr string }
-	Writer, Title, Text, Key, Document, Node                               string
+	Writer, Title, Text, Key, Document                                     string
+	Node                                                                   any    // its command; in "seeding", whether there is one
 	RootHash                                                               string `json:"root_hash"`
 	Entries, Version                                                       int64
 	Sources, Asked, Others, Items, Missing                                 int

@@ -26,6 +26,7 @@ type dhtLiar struct {
 	target [20]byte
 	told   func(what string) // each lie, and "put" for each item that it is given
 	old    []any             // the first item that it was given, as members of a reply
+	giver  string            // the host that gave it
 	count  int
 }
 
@@ -57,14 +58,19 @@ func (l *dhtLiar) lie(bootstrap string) error {
 		if err != nil {
 			return err
 		}
-		if answer := l.answer(slices.Clone(buf[:n])); answer != nil {
+		host, _, err := net.SplitHostPort(from.String())
+		if err != nil {
+			return err
+		}
+		if answer := l.answer(host, slices.Clone(buf[:n])); answer != nil {
 			l.conn.WriteTo(answer, from)
 		}
 	}
 }
 
-// answer returns what is said to a packet, nil for nothing.
-func (l *dhtLiar) answer(packet []byte) []byte {
+// answer returns what is said to a packet from a host, nil for nothing. Until it is given an item it behaves, since it
+// has nothing old to replay, and whoever gave that is told nothing else again, so that it gives more.
+func (l *dhtLiar) answer(host string, packet []byte) []byte {
 	var tid, kind, question string
 	given := map[string][]byte{}
 	r := bencode.NewReader(packet)
@@ -88,6 +94,7 @@ func (l *dhtLiar) answer(packet []byte) []byte {
 	case question == "put":
 		if key, salt := text(given["k"]), text(given["salt"]); len(key) == 32 && mainline.Target([32]byte([]byte(key)), []byte(salt)) == l.target {
 			if l.old == nil {
+				l.giver = host
 				l.old = []any{"k", given["k"], "seq", given["seq"], "sig", given["sig"], "token", "t", "v", given["v"]}
 			}
 			l.told("put " + string(given["seq"]))
@@ -96,14 +103,15 @@ func (l *dhtLiar) answer(packet []byte) []byte {
 	case question == "ping":
 		return reply(tid, dict("id", string(l.id[:])))
 	}
-	l.count++
-	if l.old == nil && l.count%2 == 0 { // who is put nothing has nothing old to replay
+	if l.old == nil {
 		return reply(tid, dict("id", string(l.id[:]), "nodes", "", "token", "t"))
 	}
 	all := l.lies()
-	next := all[l.count/2%len(all)]
-	if l.old != nil {
-		next = all[l.count%len(all)]
+	next := all[l.count%len(all)]
+	if host == l.giver {
+		next = all[oldSeq]
+	} else {
+		l.count++
 	}
 	l.told(next.what)
 	return next.answer(tid)
@@ -114,7 +122,7 @@ type oneLie struct {
 	answer func(tid string) []byte
 }
 
-// lies are what it answers in turn.
+// lies are what it answers in turn, once it has an item.
 func (l *dhtLiar) lies() []oneLie {
 	id := string(l.id[:])
 	says := func(what string, members ...any) oneLie {
@@ -131,7 +139,11 @@ func (l *dhtLiar) lies() []oneLie {
 	}
 	const later = math.MaxInt64 / 2
 	signed := ed25519.Sign(own, mainline.SignedBytes([]byte(signing.MainWriter), later, []byte("1:x")))
-	all := []oneLie{
+	forged := slices.Clone(l.old)
+	forged[3] = integer(later)
+	return []oneLie{
+		oldSeq: says("old seq", l.old...),
+		says("seq that is not signed", forged...),
 		says("no seq", "k", key, "sig", sig, "token", "t", "v", "x"),
 		says("wrong key", "k", string(own.Public().(ed25519.PublicKey)), "seq", integer(later), "sig", string(signed), "token", "t", "v", "x"),
 		says("endless nearer nodes", "nodes", string(nearer), "token", "t"),
@@ -139,13 +151,10 @@ func (l *dhtLiar) lies() []oneLie {
 		{"garbage", func(string) []byte { return bytes.Repeat([]byte{'d', 0xff}, 500) }},
 		{"an error", func(tid string) []byte { return dict("e", []byte("li201e2:noe"), "t", tid, "y", "e") }},
 	}
-	if l.old != nil {
-		forged := slices.Clone(l.old)
-		forged[3] = integer(later)
-		all = append(all, says("old seq", l.old...), says("seq that is not signed", forged...))
-	}
-	return all
 }
+
+// oldSeq is where among the lies the replay of an old item stands.
+const oldSeq = 0
 
 func reply(tid string, members []byte) []byte { return dict("r", members, "t", tid, "y", "r") }
 
