@@ -103,6 +103,7 @@ type spread struct {
 type asked struct {
 	size int64
 	at   time.Time
+	of   Peer
 }
 
 func newSpread(c *Channel, cfg Config) *spread {
@@ -252,10 +253,18 @@ func (s *spread) joined(p Peer) {
 	}
 }
 
+// left forgets a peer. What it was asked for, another is asked for at once.
 func (s *spread) left(p Peer) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	delete(s.known, p)
+	for w, a := range s.asked {
+		if a.of == p {
+			delete(s.asked, w)
+			s.asks[w] = s.c.now()
+		}
+	}
+	s.mu.Unlock()
+	s.poke()
 }
 
 // tell tells a peer what is held here of a writer.
@@ -432,7 +441,7 @@ func (s *spread) whom(writer string, ours Holding, now time.Time) (Peer, bool) {
 		}
 		s.origins[writer] = now
 	}
-	s.asked[writer] = asked{ours.Size, now}
+	s.asked[writer] = asked{ours.Size, now, peers[0]}
 	return peers[0], true
 }
 

@@ -64,3 +64,20 @@ func TestRelying(t *testing.T) {
 		}
 	}
 }
+
+// TestWhoLeavesIsNotWaitedFor: what was asked of a peer that has left is asked of another at once, and nothing else.
+func TestWhoLeavesIsNotWaitedFor(t *testing.T) {
+	c, now, _ := silent(t, nil)
+	s := c.spread
+	for p := range Peer(2) {
+		s.known[p] = make(map[string]Holding)
+	}
+	s.asked["m"], s.asked["alice"] = asked{3, *now, 0}, asked{5, *now, 1}
+	s.left(0)
+	if at, due := s.asks["m"]; !due || at.After(*now) || len(s.asks) != 1 {
+		t.Errorf("due are %v at %v", s.asks, *now)
+	}
+	if _, waits := s.asked["m"]; waits || len(s.asked) != 1 {
+		t.Errorf("waits for %v", s.asked)
+	}
+}
