@@ -18,7 +18,7 @@ func (m *siteMeasure) once(ctx context.Context, v variant, r *sitesResult) (err 
 	if !v.Can().Trackers { // it would have to be told addresses in an order that stands for nothing here
 		return fmt.Errorf("%w: asks no tracker", rival.ErrUnsupported)
 	}
-	t := transfer{client: v.entrant, dir: filepath.Join(m.dir, "run"), source: m.source, torrent: m.torrent, piece: int64(m.piece)}
+	t := transfer{client: v.entrant, dir: filepath.Join(m.dir, "run"), source: m.source, torrent: m.torrent, piece: int64(m.piece), given: true}
 	if m.label {
 		t.siteOf = m.siteOf()
 	}

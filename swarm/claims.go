@@ -61,6 +61,13 @@ func (c *claims) has(piece int) bool {
 	return c.all || c.set.Has(piece)
 }
 
+// whole reports whether the peer has all of so many pieces.
+func (c *claims) whole(pieces int64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.all || pieces > 0 && int64(c.set.Count()) >= pieces
+}
+
 // any reports whether the peer has anything.
 func (c *claims) any() bool {
 	c.mu.Lock()
@@ -109,6 +116,14 @@ func (o *origins) note(piece int, t Tier) {
 		o.tiers = append(o.tiers, make([]uint8, piece+1-len(o.tiers))...)
 	}
 	o.tiers[piece] = uint8(t)
+}
+
+// near reports whether a piece came from the link or site. Who brought it there has told
+// those who are farther.
+func (o *origins) near(piece int) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return piece < len(o.tiers) && (Tier(o.tiers[piece]) == TierLink || Tier(o.tiers[piece]) == TierSite)
 }
 
 // awaited reports whether a peer of tier t waits to hear that this node has a piece:

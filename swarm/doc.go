@@ -69,15 +69,18 @@
 // in front of its line. In each of the two it also keeps the limit of
 // the rate. What waits here can still be
 // cancelled, and a Choke takes it back. While there is room and nobody waits, what
-// the engine writes goes straight through. Haves of no urgency are held for a second
-// and sent together, without those that the peer has by then; the Bitfield and the
+// the engine writes goes straight through. Haves of no urgency are held for a second,
+// within a site until nothing else is to be sent, and sent together, without those that
+// the peer has by then; the Bitfield and the
 // Haves of an origin can be concealed and its pieces be revealed one by one (BEP 16).
 //
-// In the other direction a tap puts this node's own messages between those of the
-// peer: the engine acts on a Have or a Bitfield that it hears in this way as if the
-// peer had sent it. Of a message that has begun, the rest is waited for as a whole where
-// the system can do that. Both directions stop at obfuscated streams that the engine
-// itself began: these pass untouched, and nothing can be heard there.
+// In the other direction a tap puts this node's own messages between those of the peer:
+// the engine acts on a Have or a Bitfield that it hears in this way as if the peer had
+// sent it. Of a message that has begun, the rest is waited for as a whole where the system
+// can do that. A piece that is shown at one peer alone is asked for as a whole at once, and
+// what comes before the engine asks is kept until it does (ahead.go). Both directions stop
+// at obfuscated streams that the engine itself began: these pass untouched, and nothing
+// can be heard there.
 //
 // # Accounts
 //

@@ -319,13 +319,15 @@ func (e *engine) connAdded(pc *torrent.PeerConn) {
 	}
 	e.nextID++
 	l := &link{id: e.nextID, pc: pc, item: it, remote: remote, outgoing: pc.Discovery != torrent.PeerSourceIncoming,
-		local: e.node.lan.own(remote.Addr())}
+		local: e.node.lan.own(remote.Addr()), key: peerKey(pc.PeerID, it.hash)}
 	l.tier.Store(uint32(e.node.firstTier(l.remote.Addr())))
 	l.tap = e.taps.claim(pc.RemoteAddr.String(), pc.PeerID, func(ih Infohash) bool { return e.items[ih] == it })
 	if l.tap != nil {
 		l.tap.govern(outgoing{
-			urgent:  func(piece int) bool { return it.came.awaited(piece, Tier(l.tier.Load())) },
+			urgent:  func(piece int) bool { return it.came.awaited(piece, Tier(l.tier.Load())) && l.acts(piece) },
 			has:     l.claims.has,
+			equal:   func() bool { return Tier(l.tier.Load()) <= TierSite },
+			later:   func(piece int) bool { return Tier(l.tier.Load()) > TierSite && l.ours.Load() && it.came.near(piece) },
 			conceal: it.origin,
 			given:   &it.given,
 		})

@@ -95,6 +95,7 @@ type Item struct {
 	changes      int             // how often links came, went, or said who they are
 	sight        *policy.Sight   // set while fetching
 	wanted       policy.Set      // pieces that the engine was told to fetch
+	early        policy.Set      // pieces that were asked for as a whole, and are not here yet
 	grants       *policy.Grants  // set for an origin
 	offers       *policy.Offers  // what equals are offered; nil for an origin, and as long as nothing is there
 	haves        map[uint64]bool // links that have joined grants

@@ -8,6 +8,8 @@ import (
 
 	"github.com/anacrolix/torrent"
 	"golang.org/x/time/rate"
+
+	"handful/swarm/policy"
 )
 
 // link is one connection to a peer about one torrent.
@@ -33,6 +35,11 @@ type link struct {
 	paid     Tier          // what the payload read last was counted for; of the engine's callbacks
 	waiting  atomic.Int64  // bytes, with overhead, of what the peer sent and the loop has not seen
 	gossiped atomic.Int64  // the same of a gossip's queue
+
+	// mates are the incomplete peers of a far peer's site, of those that this node knows; nil
+	// where the site is not known. Set by the loop, read in the engine's callbacks.
+	mates atomic.Pointer[[]policy.Key]
+	key   policy.Key // in the drawing of turns; constant
 
 	claims  claims // what the peer has, by its own word
 	granted claims // what this node, an origin, lets it ask for

@@ -23,6 +23,13 @@ func (e *engine) read(pc *torrent.PeerConn, m *pp.Message) {
 		l.received.Add(n)
 		l.paid = Tier(l.tier.Load())
 		l.item.count.received[l.paid].Add(n)
+		if l.tap.early(m) {
+			l.tap.discard(m)
+		}
+	case pp.Reject, pp.Choke, pp.Unchoke:
+		if l.tap.early(m) {
+			l.tap.discard(m)
+		}
 	case pp.Have, pp.Bitfield, pp.HaveAll, pp.HaveNone:
 		e.claims(l, m)
 	case pp.Request:

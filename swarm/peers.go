@@ -71,6 +71,7 @@ func (n *Node) linkDown(l *link) {
 		return
 	}
 	delete(it.links, l.id)
+	n.speakFor(it, l)
 	it.changes++
 	it.remember(l)
 	if it.grants != nil && it.haves[l.id] {
@@ -114,6 +115,7 @@ func (n *Node) message(l *link, ext string, payload []byte) {
 		if h, err = parseHello(body); err == nil && l.hello == nil {
 			l.hello = &h
 			n.retier(l)
+			n.unmeasured(l)
 			n.askLayers(l.item)
 			n.askPath(l)
 			n.hostStep(l.item)

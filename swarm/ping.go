@@ -24,6 +24,8 @@ const (
 	// A node that hears and has nothing to say says so after quietAfter: the ping that
 	// asks for it may wait behind data for longer than is allowed.
 	quietAfter = 2 * time.Second
+	// farSlack multiplies these times where nothing is awaited of a far peer.
+	farSlack = 3
 	// A pulse that is so late means that this node stood still, and not its peers.
 	lateness = 2 * time.Second
 	// In a swarm without content only news travel.
@@ -155,7 +157,7 @@ func (n *Node) live(l *link, now time.Time, late bool) {
 		v.saidAt = now
 	}
 	v.in, v.out = in, out
-	if v.owes && now.Sub(v.saidAt) >= quietAfter {
+	if v.owes && now.Sub(v.saidAt) >= quietAfter*time.Duration(n.slack(l)) {
 		v.saidAt, v.owes = now, false
 		n.pongTo(l, make([]byte, tokenSize))
 	}
@@ -200,7 +202,17 @@ func (n *Node) allowance(l *link) (ask, lost time.Duration) {
 	case it.state == StateSeeding && (it.grants == nil || !it.haves[l.id] || it.grants.Leechers() == 0):
 		return 0, 0
 	}
-	return silentAfter, n.patience.allowed(l.address())
+	k := time.Duration(n.slack(l))
+	return k * silentAfter, k * n.patience.allowed(l.address())
+}
+
+// slack is how many times as long a peer may be silent: beyond the border of a site there
+// are many of whom nothing is awaited, and signs of life must not fill what joins the sites.
+func (n *Node) slack(l *link) int {
+	if l.item.gossip != nil || l.item.grants != nil || l.origin.Load() || Tier(l.tier.Load()) <= TierSite || l.asked.Load() > 0 {
+		return 1
+	}
+	return farSlack
 }
 
 // moved is the payload of a connection so far, both ways. It takes the client's
@@ -219,6 +231,14 @@ func (n *Node) greetPings(l *link) {
 	}
 	l.life.left = rttSamples
 	n.ping(l)
+}
+
+// unmeasured ends the measurements of the beginning where they decide nothing after all:
+// both sides name their site.
+func (n *Node) unmeasured(l *link) {
+	if l.life.left > 0 && n.site != "" && n.siteOf(l) != "" {
+		l.life.left, l.life.nextRTT = 0, n.cfg.Now().Add(rttEvery)
+	}
 }
 
 // measure sends a ping when a measurement is due and no payload has moved since

@@ -57,6 +57,7 @@ func (n *Node) pulse(now time.Time) {
 		n.pexPulse(it, now)
 		n.layerPulse(it, now)
 		n.startOffers(it)
+		n.knowMates(it)
 		for _, l := range it.links {
 			if l.tap != nil {
 				l.tap.pulse(now, idle)
@@ -127,6 +128,7 @@ func (n *Node) pieceDone(it *Item, piece int) {
 		it.sight.Got(piece, n.elapsed())
 		n.stir(it)
 	}
+	n.unask(it, piece)
 	if it.offers != nil {
 		it.offers.Got(piece)
 		n.stir(it)

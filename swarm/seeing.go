@@ -31,7 +31,7 @@ func peerKey(id [20]byte, ih Infohash) policy.Key {
 // startSight opens the table of an item that begins to fetch.
 func (n *Node) startSight(it *Item) {
 	pieces := it.torrent.NumPieces()
-	it.wanted = policy.NewSet(pieces)
+	it.wanted, it.early = policy.NewSet(pieces), policy.NewSet(pieces)
 	it.sight = policy.NewSight(policy.SightConfig{
 		Pieces:      pieces,
 		PieceLength: it.torrent.PieceLength,
@@ -84,6 +84,9 @@ func (n *Node) joinSight(l *link) {
 		role = policy.Member
 	}
 	now := n.elapsed()
+	if role == policy.Member {
+		l.tap.mayAsk()
+	}
 	it.sight.Join(policy.Peer(l.id), peerKey(l.pc.PeerID, it.hash), tier, role, now)
 	if role != policy.Publisher {
 		it.sight.HasSet(policy.Peer(l.id), l.claims.snapshot(), now)
@@ -160,13 +163,18 @@ func (n *Node) showPieces(it *Item) {
 	if it.sight == nil {
 		return
 	}
-	byPeer := make(map[policy.Peer][]int)
+	byPeer := make(map[policy.Peer][]policy.Show)
 	for _, s := range it.sight.Take() {
-		byPeer[s.Peer] = append(byPeer[s.Peer], s.Piece)
+		byPeer[s.Peer] = append(byPeer[s.Peer], s)
 	}
-	for p, pieces := range byPeer {
+	for p, shows := range byPeer {
 		if l := it.links[uint64(p)]; l != nil {
+			pieces := make([]int, len(shows))
+			for i, s := range shows {
+				pieces[i] = s.Piece
+			}
 			n.wantShown(it, pieces)
+			n.askWhole(l, shows)
 			if !n.tellShown(l, pieces) {
 				l.pc.Close() // it reads nothing, and the engine must not miss this
 			}

@@ -21,6 +21,7 @@ import (
 //     messages overtake them; a block that waits can still be cancelled.
 //   - Haves (tapshow.go): those of no urgency are held and sent together; an origin
 //     shows its pieces one by one.
+//   - Whole pieces (ahead.go): all of a piece is asked for before the engine gets to it.
 //   - Pads (BEP 47, pads.go): a client that knows the v1 side of a hybrid asks for
 //     the zeros between a file's end and the piece's. The engine sees such a request
 //     as one for what there is, and its answer is filled up on the way out.
@@ -77,6 +78,7 @@ type tap struct {
 	claimed  bool // a link uses it
 	dead     bool
 	out      outgoing // set by govern
+	ahead    ahead
 	outbound
 
 	hearing      [][]byte // messages for the engine to read
@@ -139,6 +141,7 @@ func (t *tap) end() {
 	t.dead = true
 	t.up.hold(-t.queued)
 	t.queue, t.queued = nil, 0
+	t.ahead = ahead{}
 	close(t.gone)
 	t.room.Broadcast()
 }

@@ -106,6 +106,11 @@ func (t *tap) hear(m pp.Message) bool {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	return t.hearRaw(raw)
+}
+
+// hearRaw is hear with the lock held.
+func (t *tap) hearRaw(raw []byte) bool {
 	if t.dead || !t.claimed || t.opaque || t.hearingBytes+len(raw) > maxHearing {
 		return false
 	}

@@ -26,6 +26,13 @@ func (t *tap) have(out, raw []byte) []byte {
 	case t.out.urgent(piece):
 		return append(t.release(out), raw...)
 	}
+	if t.out.later != nil && t.out.later(piece) {
+		if len(t.later) == 0 {
+			t.laterSince = t.now()
+		}
+		t.later = append(t.later, piece)
+		return out
+	}
 	if len(t.held) == 0 {
 		t.heldSince = t.now()
 	}
@@ -47,15 +54,57 @@ func (t *tap) release(out []byte) []byte {
 }
 
 // pulse sends the Haves that have been held for long enough, all in one write; with idle,
-// those too that have not: this node has nothing else to send, and is to be asked for more.
+// those too that have not, if an equal is to hear them: this node has nothing else to send,
+// and is to be asked for more.
 func (t *tap) pulse(now time.Time, idle bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.dead || len(t.held) == 0 || now.Sub(t.heldSince) < haveHold && !idle {
+	if t.dead {
 		return
 	}
+	out := t.ahead.lose(nil, now)
+	if len(t.later) > 0 && now.Sub(t.laterSince) >= laterHold {
+		t.recall()
+		out = t.release(out)
+	}
+	idle = idle && (t.out.equal == nil || t.out.equal())
+	if len(t.held) > 0 && (idle || now.Sub(t.heldSince) >= haveHold) {
+		out = t.release(out)
+	}
+	if len(out) > 0 {
+		t.say(out)
+	}
+}
+
+// recall lets what is held for longer be said with what is held.
+func (t *tap) recall() {
+	t.held = append(t.held, t.later...)
+	t.later = t.later[:0]
+}
+
+// sayLater sends at once what is held for longer: somebody of whom the peer was told is gone.
+func (t *tap) sayLater() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.dead || len(t.later) == 0 {
+		return
+	}
+	t.recall()
 	if out := t.release(nil); len(out) > 0 {
 		t.say(out)
+	}
+}
+
+// speakFor tells who is farther of what else is here, when an equal is gone who had told
+// them of its pieces.
+func (n *Node) speakFor(it *Item, gone *link) {
+	if tier := Tier(gone.tier.Load()); tier != TierLink && tier != TierSite {
+		return
+	}
+	for _, l := range it.links {
+		if l.tap != nil {
+			l.tap.sayLater()
+		}
 	}
 }
 

@@ -219,6 +219,7 @@ func (s *Sight) show(h *sight, piece int, why Reason, now time.Duration) {
 	h.shown.Add(piece)
 	h.open++
 	sg := &s.pieces[piece]
+	whole := sg.reason == Unseen && h.role != Foreign && !s.cfg.Plain
 	if sg.reason == Unseen {
 		sg.shown = now
 	}
@@ -229,5 +230,5 @@ func (s *Sight) show(h *sight, piece int, why Reason, now time.Duration) {
 		sg.views++
 		s.viewed.Add(piece)
 	}
-	s.out = append(s.out, Show{Peer: h.peer, Piece: piece})
+	s.out = append(s.out, Show{Peer: h.peer, Piece: piece, Whole: whole})
 }

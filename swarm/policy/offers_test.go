@@ -33,7 +33,7 @@ func TestOffersOrder(t *testing.T) {
 	}
 	seen := map[Show]bool{}
 	for _, s := range out {
-		if seen[s] || s == (Show{1, 0}) || s == (Show{2, 0}) || s == (Show{1, 1}) {
+		if seen[s] || s == (Show{Peer: 1, Piece: 0}) || s == (Show{Peer: 2, Piece: 0}) || s == (Show{Peer: 1, Piece: 1}) {
 			t.Errorf("%v was offered twice, or is there already", s)
 		}
 		seen[s] = true

@@ -29,6 +29,9 @@ func (r Reason) String() string { return reasons[min(int(r), len(reasons)-1)] }
 type Show struct {
 	Peer  Peer
 	Piece int
+	// Whole says that it was shown nowhere before, and is not at a client that knows no
+	// turns: all of it will be asked for there, unless that one lets this node wait.
+	Whole bool
 }
 
 // SightConfig describes the torrent and the node.
