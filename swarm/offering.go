@@ -66,7 +66,8 @@ func (n *Node) lineLow() {
 // makeOffers offers equals as much as there is room for on the line.
 func (n *Node) makeOffers() {
 	u := n.eng.uplink
-	due, any := int64(0), false
+	rate, now := u.rate(), n.elapsed()
+	due, ahead, any := int64(0), int64(0), false
 	for _, it := range n.items {
 		if it.offers == nil || it.offers.Idle() {
 			continue
@@ -74,12 +75,13 @@ func (n *Node) makeOffers() {
 		for _, l := range it.links {
 			if l.tap != nil {
 				if asked := l.tap.asked.Load(); asked != l.taken {
-					it.offers.Asked(policy.Peer(l.id), asked-l.taken)
+					it.offers.Asked(policy.Peer(l.id), asked-l.taken, now)
 					l.taken = asked
 				}
 			}
 		}
 		due += it.offers.Due()
+		ahead = max(ahead, it.offers.Ahead(rate))
 		any = true
 	}
 	if !any {
@@ -87,14 +89,13 @@ func (n *Node) makeOffers() {
 		u.told.Store(false)
 		return
 	}
-	ahead := u.ahead()
 	room := ahead - due - u.waiting.Load()
 	for _, it := range n.items {
 		if it.offers == nil || it.offers.Idle() {
 			continue
 		}
 		byPeer := make(map[policy.Peer][]int)
-		for _, o := range it.offers.Next(n.elapsed(), room) {
+		for _, o := range it.offers.Next(now, room) {
 			byPeer[o.Peer] = append(byPeer[o.Peer], o.Piece)
 			room -= it.torrent.PieceLength
 			due += it.torrent.PieceLength
@@ -133,7 +134,7 @@ func (n *Node) offered(l *link, pieces []int) {
 func (n *Node) passed(l *link, pieces []int) {
 	if o := l.item.offers; o != nil {
 		for _, piece := range pieces {
-			o.Passed(policy.Peer(l.id), piece)
+			o.Passed(policy.Peer(l.id), piece, n.elapsed())
 		}
 		n.stir(l.item)
 	}

@@ -31,9 +31,6 @@ const (
 	// The time between two looks at the system's queues.
 	soonestLook = time.Millisecond
 	latestLook  = 20 * time.Millisecond
-	// offerSpan is how much of the line's time others are asked to make use of in advance:
-	// an offer's way there, the request's way back, and the block under way.
-	offerSpan = 150 * time.Millisecond
 	// supposed is a line's rate, in bytes/s, as long as none is known.
 	supposed = 1.25e6
 	// idleLook is the time between two looks whether there is anything to send.
@@ -165,9 +162,8 @@ func (u *uplink) left() {
 	}
 }
 
-// ahead returns how many bytes may wait for a turn, or be about to: as many as the fastest
-// line carries in offerSpan.
-func (u *uplink) ahead() int64 {
+// rate returns how many bytes a second the fastest line carries.
+func (u *uplink) rate() float64 {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	rate := 0.0
@@ -182,7 +178,7 @@ func (u *uplink) ahead() int64 {
 	if rate == 0 {
 		rate = supposed
 	}
-	return int64(rate * offerSpan.Seconds())
+	return rate
 }
 
 // setLimit bounds the payload of a class, in bytes/s; 0: no limit.

@@ -44,12 +44,12 @@
 // # The side of those who have something: Offers
 //
 // [Offers] is every other node's account of what it lets its equals ask of it. As long as
-// less is asked of it than its line carries in a moment, it offers one more piece, that of
-// which it knows the fewest copies, to one who lacks it; which one, rendezvous hashing
-// says. Nobody is offered more than two at a time. An answer is a request of any piece, or
-// the word that there is nothing to ask for; whoever gives none is left alone for a while.
-// So nothing is bound to a line before that line is free, and lines are busy as long as
-// anybody lacks anything.
+// less is asked of it than its line carries in one and a half times the time in which offers
+// are answered here, and two blocks, it offers one more piece, that of which it knows the
+// fewest copies, to one who lacks it; which one, rendezvous hashing says. Nobody is offered
+// more than two at a time. An answer is a request of any piece, or the word that there is
+// nothing to ask for; whoever gives none is left alone for a while. So nothing is bound to a
+// line before that line is free, and lines are busy as long as anybody lacks anything.
 //
 // # The origin's side: Grants
 //

@@ -14,6 +14,12 @@ const (
 	offerWait = 2 * time.Second // for an answer to an offer
 	offerRest = 4 * time.Second // without offers for whoever gave none
 	atATime   = 2               // pieces offered to one peer and not asked for, at most
+
+	firstAnswer  = 70 * time.Millisecond  // supposed from an offer to its answer, before any came
+	answerMost   = 500 * time.Millisecond // that counts of one
+	answerWeight = 0.05                   // of the newest
+	answerSpan   = 1.5                    // of this time is offered ahead, and two blocks
+	leastAhead   = 32 << 10
 )
 
 // Offers is the account of what a node has offered its equals: members of the link and
@@ -30,6 +36,7 @@ type Offers struct {
 	peers  []*taker // in order of arrival, so that nothing depends on map order
 	byPeer map[Peer]*taker
 	due    int64         // bytes that were offered and not asked for
+	answer float64       // seconds from an offer to its answer, smoothed
 	looked time.Duration // when offers were last taken back
 }
 
@@ -56,7 +63,7 @@ type pending struct {
 func NewOffers(self Key, pieces int, length int64) *Offers {
 	return &Offers{
 		self: self, pieces: pieces, length: max(length, 1), got: NewSet(pieces), none: NewSet(pieces), some: NewSet(pieces),
-		open: make([]uint16, pieces), copies: make([]uint16, pieces), byPeer: make(map[Peer]*taker),
+		open: make([]uint16, pieces), copies: make([]uint16, pieces), byPeer: make(map[Peer]*taker), answer: firstAnswer.Seconds(),
 	}
 }
 
@@ -142,13 +149,16 @@ func (o *Offers) Got(piece int) {
 
 // Asked records that a peer asked for so many bytes: an answer to what it was offered,
 // whichever piece they are of.
-func (o *Offers) Asked(p Peer, bytes int64) {
+func (o *Offers) Asked(p Peer, bytes int64, now time.Duration) {
 	q := o.taker(p)
 	if q == nil {
 		return
 	}
 	for bytes > 0 && len(q.pending) > 0 {
 		x := &q.pending[0]
+		if x.left == o.length {
+			o.answered(now - x.at)
+		}
 		n := min(bytes, x.left)
 		x.left, bytes, o.due = x.left-n, bytes-n, o.due-n
 		if x.left == 0 {
@@ -159,16 +169,28 @@ func (o *Offers) Asked(p Peer, bytes int64) {
 
 // Passed records that a peer wants nothing for an offer of a piece: it has it, or gets it
 // elsewhere.
-func (o *Offers) Passed(p Peer, piece int) {
+func (o *Offers) Passed(p Peer, piece int, now time.Duration) {
 	if q := o.taker(p); q != nil {
 		q.pending = slices.DeleteFunc(q.pending, func(x pending) bool {
 			if x.piece == piece {
 				o.due -= x.left
+				o.answered(now - x.at)
 			}
 			return x.piece == piece
 		})
 	}
 }
+
+// answered notes how long an answer took.
+func (o *Offers) answered(took time.Duration) {
+	o.answer += answerWeight * (min(took, answerMost).Seconds() - o.answer)
+}
+
+// Ahead returns how many bytes may be offered, or asked for and not sent, on a line of that
+// many bytes a second: so much that it is busy while an offer is on its way, its answer comes
+// back, and now and then one is not taken; and no more, since what is bound to one line
+// cannot be sent by another that is free sooner.
+func (o *Offers) Ahead(rate float64) int64 { return leastAhead + int64(rate*answerSpan*o.answer) }
 
 // Due returns how many bytes were offered and not asked for.
 func (o *Offers) Due() int64 { return o.due }

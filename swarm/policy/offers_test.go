@@ -51,13 +51,13 @@ func TestOffersAnswers(t *testing.T) {
 	if len(first) != 2 {
 		t.Fatalf("offered %v", first)
 	}
-	if o.Asked(1, 60); o.Due() != 140 {
+	if o.Asked(1, 60, 0); o.Due() != 140 {
 		t.Errorf("%d bytes due after 60 were asked for", o.Due())
 	}
-	if o.Asked(1, 60); o.Due() != 80 {
+	if o.Asked(1, 60, 0); o.Due() != 80 {
 		t.Errorf("%d bytes due after 120 were asked for", o.Due())
 	}
-	if o.Passed(1, first[1].Piece); o.Due() != 0 || !o.Idle() {
+	if o.Passed(1, first[1].Piece, 0); o.Due() != 0 || !o.Idle() {
 		t.Errorf("%d bytes due after a pass", o.Due())
 	}
 
@@ -99,9 +99,9 @@ func TestOffersAccount(t *testing.T) {
 			case 3:
 				o.Got(piece)
 			case 4:
-				o.Asked(p, int64(rng.IntN(2*length)))
+				o.Asked(p, int64(rng.IntN(2*length)), now)
 			case 5:
-				o.Passed(p, piece)
+				o.Passed(p, piece, now)
 			default:
 				for _, s := range o.Next(now, int64(rng.IntN(5*length))) {
 					if q := o.taker(s.Peer); !o.got.Has(s.Piece) || q.has.Has(s.Piece) {

@@ -9,7 +9,7 @@ func (w *world) makeOffers(p *peer) {
 	if p.offers == nil || p.silent || p.gone {
 		return
 	}
-	ahead := int64(float64(p.rate) / 8 * offerSpan.Seconds())
+	ahead := p.offers.Ahead(float64(p.rate) / 8)
 	room := ahead - int64(p.queued)*blockSize - p.offers.Due()
 	for _, o := range p.offers.Next(w.clock.now, room) {
 		if e := p.ends[o.Peer]; e != nil {
@@ -35,7 +35,7 @@ func (w *world) offered(ev event) {
 // passed is when a peer wants nothing for an offer.
 func (w *world) passed(ev event) {
 	if p := ev.e.owner; !ev.e.closed && p.offers != nil {
-		p.offers.Passed(ev.e.num, int(ev.piece))
+		p.offers.Passed(ev.e.num, int(ev.piece), w.clock.now)
 		w.makeOffers(p)
 	}
 }
@@ -45,6 +45,6 @@ func (w *world) wanted(e *end, blocks int) {
 	p := e.owner
 	p.queued += blocks
 	if p.offers != nil && blocks > 0 {
-		p.offers.Asked(policy.Peer(e.num), int64(blocks)*blockSize)
+		p.offers.Asked(policy.Peer(e.num), int64(blocks)*blockSize, w.clock.now)
 	}
 }

@@ -14,7 +14,6 @@ const (
 	pulseEvery  = 250 * time.Millisecond // a node's periodic work
 	haveHold    = 875 * time.Millisecond // a Have of no urgency waits: a second until it is read
 	silentAfter = 7 * time.Second        // until a silent peer's connections are closed
-	offerSpan   = 150 * time.Millisecond // of an uplink's time is offered ahead
 	stealAfter  = 150 * time.Millisecond // until a request is taken from one holder to another
 )
 
