@@ -364,9 +364,15 @@ func bookFor(stateDir, channel string, raw []byte) (*book, error) {
 	return &book{stateDir: stateDir, id: doc.ID(), next: next}, err
 }
 
+// isDocument tells a root document, which is JSON, from a signature. One of 256 raw ones
+// begins like an object too, but no document is as short.
+func isDocument(raw []byte) bool {
+	return len(raw) > 0 && raw[0] == '{' && len(raw) != ed25519.SignatureSize
+}
+
 // take takes in a signature or a document.
 func (b *book) take(a *console.App, raw []byte) error {
-	if len(raw) > 0 && raw[0] == '{' {
+	if isDocument(raw) {
 		return b.takeRoot(a, raw)
 	}
 	var refused error
