@@ -27,7 +27,7 @@
 //     the member with the highest weight for the piece is its delegate and goes at
 //     once, the next one after a grace, everybody else after two.
 //   - A holder that lets a grace pass (three times the usual time from seeing a piece
-//     to having it, 2 to 30 s) is late: the piece is shown at one more holder, after
+//     to having it, 6 to 30 s) is late: the piece is shown at one more holder, after
 //     another grace at all; others' turns begin; the late one has room for one piece
 //     until it delivers in time.
 //   - An origin is seen to have what it granted, and nothing else.
