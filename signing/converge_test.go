@@ -154,9 +154,11 @@ func (c *life) grant(r *rapid.T) {
 	if rapid.IntRange(0, 3).Draw(r, "alice") > 0 {
 		if rapid.Bool().Draw(r, "her key") {
 			c.alice = c.key()
-			size := rapid.Int64Range(0, c.own.Size()).Draw(r, "her base")
-			p.Base = map[string]Base{"alice": {Size: size, Root: rootAt(c.t, c.own, size)}}
-			c.own = c.shortened(r, c.own, size)
+			if rapid.Bool().Draw(r, "her log goes back") {
+				size := rapid.Int64Range(0, c.own.Size()).Draw(r, "her base")
+				p.Base = map[string]Base{"alice": {Size: size, Root: rootAt(c.t, c.own, size)}}
+				c.own = c.shortened(r, c.own, size)
+			}
 		}
 		p.Writers = []WriterParams{{Name: "alice", Role: oneKey(c.alice)}, {Name: "bert", Role: oneKey(seedKey(63))}}
 	}
@@ -187,7 +189,7 @@ func (c *life) step(r *rapid.T) {
 		if got := f.Root().Version(); got < version || f.Size(MainWriter) < size && got == version {
 			r.Fatalf("follower %d falls from version %d, %d entries to version %d, %d entries", i, version, size, got, f.Size(MainWriter))
 		}
-		c.followers[i] = restart(c.t, f)
+		c.followers[i] = restart(r, f)
 	}
 }
 
@@ -225,7 +227,7 @@ func (c *life) catchUp(r *rapid.T, i int) {
 	}
 	c.follow(r, f, c.main, c.heads)
 	for range 3 {
-		f = restart(c.t, f)
+		f = restart(r, f)
 		w := f.Wants()
 		if w.Grant > 0 {
 			p, err := c.main.Page(w.Grant-1, 1, c.main.Head().Size)
@@ -258,7 +260,7 @@ func (c *life) catchUp(r *rapid.T, i int) {
 	} else if f.Size("alice") > 0 && !f.Closed("alice") {
 		r.Fatalf("follower %d: alice goes on", i)
 	}
-	restart(c.t, f)
+	restart(r, f)
 }
 
 // follow brings a follower to the end of a log, with whatever ranges that takes.

@@ -237,3 +237,50 @@ func TestFalseFork(t *testing.T) {
 		}
 	}
 }
+
+// TestAnotherKey gives a granted writer another key, by which first the same tree and then
+// a longer one is signed. The state must come back from its bytes each time: the document
+// that listed the old key goes with the last head that needs it.
+func TestAnotherKey(t *testing.T) {
+	for name, more := range map[string][]string{"the same tree": nil, "a longer tree": {"more"}} {
+		t.Run(name, func(t *testing.T) {
+			f, main, alice := delegatedFollower(t)
+			key := seedKey(62)
+			doc, err := NewTargets(TargetsParams{Before: f.Targets(), Expires: testExpiry, Writers: []WriterParams{{Name: "alice", Role: oneKey(key)}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := doc.Sign(onlineKey); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := main.Append(GrantEntry(doc, 1, 1, 8)); err != nil {
+				t.Fatal(err)
+			}
+			now := testTime.Add(time.Second)
+			signLog(t, main, now)
+			if _, err := f.UpdateHead(MainWriter, updateFor(t, main, 9), now); err != nil {
+				t.Fatal(err)
+			}
+			if err := f.UpdateTargets(doc.Bytes()); err != nil {
+				t.Fatal(err)
+			}
+			if f = restart(t, f); len(f.past) != 1 {
+				t.Errorf("%d documents aside while alice's head was signed by her old key", len(f.past))
+			}
+			for _, text := range more {
+				if _, err := alice.Append(post(text)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := alice.SignHead(key, now); err != nil {
+				t.Fatal(err)
+			}
+			if acc, err := f.UpdateHead("alice", updateFor(t, alice, f.Size("alice")), now); err != nil || !acc.Changed {
+				t.Fatalf("%+v, %v", acc, err)
+			}
+			if f = restart(t, f); len(f.past) != 0 {
+				t.Errorf("%d documents aside that nothing needs", len(f.past))
+			}
+		})
+	}
+}

@@ -40,7 +40,7 @@ func (t *Trusted) UpdateHead(writer string, u Update, now time.Time) (Accepted, 
 	case h.Size == w.head.Size:
 		if w.head.Raw == nil || w.stale || h.Time.After(w.head.Time) {
 			w.head, w.stale = h, false
-			t.writers[writer] = &w
+			t.hold(writer, &w)
 			acc.Changed = true
 		}
 		return acc, nil
@@ -103,8 +103,17 @@ func (t *Trusted) extendOrConfirm(writer string, h Head, u Update) (Accepted, er
 		return t.extend(writer, w, h, u, Accepted{})
 	}
 	w.head = h
-	t.writers[writer] = &w
+	t.hold(writer, &w)
 	return Accepted{Changed: true}, nil
+}
+
+// hold keeps a writer with another head. The one that goes may be the last that a targets
+// document aside verifies: it goes with it.
+func (t *Trusted) hold(writer string, w *followed) {
+	t.writers[writer] = w
+	if writer != MainWriter && len(t.past) > 0 {
+		t.prune()
+	}
 }
 
 // open checks the form, signatures and time of an update's head. needs is the version
@@ -181,7 +190,7 @@ func (t *Trusted) extend(writer string, w followed, h Head, u Update, acc Accept
 	}
 	next.upto = compact(0, all)
 	next.trim()
-	t.writers[writer] = &next
+	t.hold(writer, &next)
 	acc.Changed = true
 	acc.First = max(first, held)
 	acc.Entries = slices.Clone(u.Entries[acc.First-first:])

@@ -115,8 +115,14 @@ func follower(t testing.TB, root *Root) *Trusted {
 	return f
 }
 
+// fataler is a test, or a check of a property that shrinks what fails.
+type fataler interface {
+	Helper()
+	Fatal(args ...any)
+}
+
 // restart takes a state through its bytes.
-func restart(t testing.TB, f *Trusted) *Trusted {
+func restart(t fataler, f *Trusted) *Trusted {
 	t.Helper()
 	again, err := ParseTrusted(f.Bytes())
 	if err != nil {
