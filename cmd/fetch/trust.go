@@ -42,8 +42,8 @@ else, and what it is worth:
     forked        the writer signed two histories; "fetch trust evidence" has the proof
     withdrawn     a document took the newest entries back, or the writer was revoked
 
-Peers are asked first, for three seconds or until three of them have answered. With
---offline nobody is asked.
+Peers are asked first, for three seconds or until three of them have answered, and for
+three more when a document is missing that they told of. With --offline nobody is asked.
 
 Exit status: 0, 2, 10 (nothing is known), 11, 12 (a writer has forked, or what peers
 say was refused), 130 and 143.`,

@@ -84,11 +84,11 @@ func (f *Follower) Find(ctx context.Context, writer string, index int64) (Found,
 func (f *Follower) Settle(ctx context.Context) error {
 	timer := time.NewTimer(listenTime)
 	defer timer.Stop()
-	heard := 0
+	heard, asked := 0, false // asked: a second time, for documents
 	for {
 		news := f.Changed()
 		if now := f.heard(); now != heard {
-			heard = now
+			heard, asked = now, false
 			timer.Reset(listenTime)
 		}
 		if f.agreed() {
@@ -105,8 +105,13 @@ func (f *Follower) Settle(ctx context.Context) error {
 			for _, w := range f.Writers() {
 				f.decide(w)
 			}
-			if heard > 0 && f.heard() == heard {
+			lacking := f.trust.Wants() != (signing.Need{})
+			if heard > 0 && f.heard() == heard && (asked || !lacking) {
 				return nil
+			}
+			if lacking {
+				f.each(nobody, f.askDocuments) // who was asked may have got it itself since
+				asked = true
 			}
 			timer.Reset(listenTime)
 		}
