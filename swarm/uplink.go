@@ -75,6 +75,44 @@ type lease struct {
 	passed int64 // what the lane's peers had acknowledged when this one last did, or had nothing to
 	stuck  bool  // it waits for its peer: what was written later has been acknowledged
 	closed bool
+
+	written   int64  // bytes, all time
+	marks     []mark // what was written and is not acknowledged or overtaken, oldest first
+	overtaken int64  // of what was written, where the newest mark that was overtaken ends
+}
+
+// mostMarks is how many of them are kept of one flow.
+const mostMarks = 64
+
+// mark is the end of what a flow wrote, and what the lane's peers will have acknowledged, in
+// bytes of all time, when that and all before it is.
+type mark struct{ end, acked int64 }
+
+// wrote notes that bytes are written.
+func (l *lease) wrote(size int, acked int64) {
+	l.written += int64(size)
+	if k := len(l.marks); k > 0 && (acked-l.marks[k-1].acked < 4<<10 || k == mostMarks) {
+		l.marks[k-1] = mark{l.written, acked}
+		return
+	}
+	l.marks = append(l.marks, mark{l.written, acked})
+}
+
+// lining returns how many bytes of a flow may stand in front of the line: what its peer has
+// not acknowledged, but for what was overtaken: more has been acknowledged than was written
+// until then. That waits for its peer, which is slow to say that it has it. An origin counts
+// all: it is not to be busy with more than a handful, and what it has written leaves it late.
+func (l *lease) lining(n *lane) int {
+	if n.greedy {
+		return l.last.unacked + l.busy
+	}
+	far := n.acked - int64(n.budget())
+	i := 0
+	for ; i < len(l.marks) && l.marks[i].acked < far; i++ {
+		l.overtaken = l.marks[i].end
+	}
+	l.marks = slices.Delete(l.marks, 0, i)
+	return min(l.last.unacked+l.busy, int(l.written-l.overtaken))
 }
 
 // uplink schedules the data of one node. The nil uplink lets everything pass.
@@ -90,7 +128,9 @@ type uplink struct {
 
 	onIdle func() // is told, by a goroutine, that there is nothing left to send; nil: nobody
 
-	waiting atomic.Int64 // bytes of blocks that wait for a turn, of all flows
+	// waiting is how many bytes of blocks for equals wait for a turn. What far peers have asked
+	// for does not count: it may wait for another line, and equals are not to wait for that.
+	waiting atomic.Int64
 	low     atomic.Int64 // onLow is told when that falls below
 	told    atomic.Bool  // since it was, nobody has asked for more
 	onLow   func()       // is told, by a goroutine, that more may be asked of this node; nil: nobody
@@ -148,7 +188,7 @@ func (u *uplink) spend() {
 	}
 }
 
-// hold counts bytes of blocks that begin to wait for a turn, or, below 0, do so no longer.
+// hold counts bytes of blocks for equals that begin to wait for a turn, or, below 0, do so no longer.
 func (u *uplink) hold(bytes int) {
 	if u != nil {
 		u.waiting.Add(int64(bytes))
@@ -223,6 +263,7 @@ func (u *uplink) enter(l *lease, n *lane, size int, now time.Time) {
 	}
 	n.outstanding += size
 	l.busy += size
+	l.wrote(size, n.acked+int64(n.outstanding))
 	if u.rested && u.onIdle != nil {
 		u.rested = false
 		u.arm(now, idleLook)
@@ -320,7 +361,7 @@ func (u *uplink) look(now time.Time) {
 			rtts[c].n++
 		}
 		if cur.unacked == 0 && l.busy == 0 && l.lane == nil {
-			l.active = false
+			l.active, l.marks, l.overtaken = false, nil, l.written
 			delete(u.active, l)
 		}
 	}
@@ -331,7 +372,7 @@ func (u *uplink) look(now time.Time) {
 			l.stuck = true
 		}
 		if l.known && !l.stuck {
-			n.outstanding += l.last.unacked + l.busy
+			n.outstanding += l.lining(n)
 		}
 	}
 	for i := range u.lanes {

@@ -25,7 +25,8 @@ type fake struct {
 	size  int // bytes of a block
 	left  int // blocks; -1: endless
 	deaf  bool
-	blind bool // the system tells nothing of its queues
+	blind bool          // the system tells nothing of its queues
+	lag   time.Duration // the peer acknowledges so much later than it could
 
 	sent    int // blocks
 	total   int // bytes
@@ -75,7 +76,7 @@ func (f *fake) turn(size int) {
 		w.free = now
 	}
 	w.free = w.free.Add(time.Duration(float64(size) / w.rate * 1e9))
-	f.flights = append(f.flights, flight{size, w.free.Add(f.rtt)})
+	f.flights = append(f.flights, flight{size, w.free.Add(f.rtt + f.lag)})
 	unacked := 0
 	for _, o := range w.all {
 		l, _ := o.load()
@@ -292,6 +293,27 @@ func TestUplinkStraight(t *testing.T) {
 		defer up.mu.Unlock()
 		if !up.due.IsZero() {
 			t.Error("a timer runs though nobody waits")
+		}
+	})
+}
+
+// TestUplinkDoesNotWaitForSlowWord: a peer whose acknowledgements come seconds late, but come,
+// takes nothing from the others: what it has not acknowledged does not stand in front of the
+// line.
+func TestUplinkDoesNotWaitForSlowWord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		up := newUplink(time.Now)
+		w := &wire{rate: 1.25e6}
+		for i := range 4 {
+			f := up.fake(w, -1)
+			if f.rtt = 200 * time.Microsecond; i == 0 {
+				f.lag = 3 * time.Second
+			}
+			f.start()
+		}
+		w.run(5 * time.Second)
+		if sent := float64(w.run(20 * time.Second)); sent < 0.9*20*w.rate {
+			t.Errorf("%.0f%% of the line was used", 100*sent/20/w.rate)
 		}
 	})
 }
