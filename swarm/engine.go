@@ -331,7 +331,8 @@ func (e *engine) connAdded(pc *torrent.PeerConn) {
 			conceal: it.origin,
 			given:   &it.given,
 		})
-		l.tap.setClass(e.node.classOf(e.node.lan.own(remote.Addr()) || e.node.lan.local(remote.Addr())))
+		near := e.node.lan.own(remote.Addr()) || e.node.lan.local(remote.Addr())
+		l.tap.place(e.node.classOf(near), !near)
 	}
 	e.links[pc] = l
 	e.mu.Unlock()

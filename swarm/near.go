@@ -54,7 +54,8 @@ func (n *Node) retier(l *link) {
 	s.quick = l.life.quick && !l.origin.Load()
 	s.sameMachine = l.hello != nil && l.hello.Machine == machineTag(n.cfg.MachineID, l.item.hash)
 	if l.tap != nil {
-		l.tap.setClass(n.classOf(s.tier() < TierFar)) // an origin too, by where it is
+		near := s.tier() < TierFar // an origin too, by where it is
+		l.tap.place(n.classOf(near), !near)
 	}
 	s.origin = l.origin.Load()
 	t := s.tier()

@@ -139,7 +139,7 @@ func (t *tap) end() {
 		return
 	}
 	t.dead = true
-	t.up.hold(-t.queued)
+	t.hold(-t.queued)
 	t.queue, t.queued = nil, 0
 	t.ahead = ahead{}
 	close(t.gone)

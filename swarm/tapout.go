@@ -50,6 +50,7 @@ type outbound struct {
 
 	queue     []waiting // blocks that wait for a turn
 	queued    int       // their bytes
+	far       bool      // they are for somebody beyond the site, see uplink.waiting
 	current   uint32    // piece of the last block that left
 	run       int       // bytes of it that left in a row
 	scheduled bool      // the uplink knows that there are some
@@ -81,8 +82,25 @@ func (t *tap) govern(o outgoing) {
 	t.out = o
 }
 
-// setClass says which line and limits the connection falls under.
-func (t *tap) setClass(c class) { t.line.Store(uint32(c)) }
+// place says which line and limits the connection falls under, and whether it leads beyond
+// the site.
+func (t *tap) place(c class, far bool) {
+	t.line.Store(uint32(c))
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.far != far {
+		t.hold(-t.queued)
+		t.far = far
+		t.hold(t.queued)
+	}
+}
+
+// hold counts bytes that begin to wait, or, below 0, do so no longer. The lock is held.
+func (t *tap) hold(bytes int) {
+	if !t.far {
+		t.up.hold(bytes)
+	}
+}
 
 func (t *tap) class() class { return class(t.line.Load()) }
 

@@ -12,7 +12,7 @@ import (
 func (t *tap) enqueue(key block, raw []byte) {
 	t.queue = append(t.queue, waiting{key, raw})
 	t.queued += len(raw)
-	t.up.hold(len(raw))
+	t.hold(len(raw))
 	t.asked.Add(int64(len(raw)))
 }
 
@@ -32,7 +32,7 @@ func (t *tap) unqueue(out []byte) []byte {
 			out = appendReject(out, w)
 		}
 	}
-	t.up.hold(-t.queued)
+	t.hold(-t.queued)
 	t.queue, t.queued = nil, 0
 	t.room.Broadcast()
 	return out
@@ -56,7 +56,7 @@ func (t *tap) cancel(key block) bool {
 	w := t.queue[i]
 	t.queue = slices.Delete(t.queue, i, i+1)
 	t.queued -= len(w.raw)
-	t.up.hold(-len(w.raw))
+	t.hold(-len(w.raw))
 	t.room.Broadcast()
 	if t.fast() {
 		t.say(appendReject(nil, w))
@@ -79,7 +79,7 @@ func (t *tap) send(size int) {
 		w := t.queue[i]
 		t.queue = slices.Delete(t.queue, i, i+1)
 		t.queued -= len(w.raw)
-		t.up.hold(-len(w.raw))
+		t.hold(-len(w.raw))
 		if w.key.piece != t.current {
 			t.current, t.run = w.key.piece, 0
 		}
