@@ -12,13 +12,16 @@ import (
 // since only the receiver decides, nothing comes twice.
 const (
 	offerWait = 2 * time.Second // for an answer to an offer
-	offerRest = 4 * time.Second // without offers for whoever gave none
+	offerRest = 4 * time.Second // without offers for whoever gave none, twice as long each time
+	mostRest  = time.Minute     // at most
 	atATime   = 2               // pieces offered to one peer and not asked for, at most
 
 	firstAnswer  = 70 * time.Millisecond  // supposed from an offer to its answer, before any came
 	answerMost   = 500 * time.Millisecond // that counts of one
 	answerWeight = 0.05                   // of the newest
 	answerSpan   = 1.5                    // of this time is offered ahead, and two blocks
+	answerLate   = 4                      // times as long as usual, and it is not waited for
+	leastLate    = 100 * time.Millisecond // the least of that
 	leastAhead   = 32 << 10
 )
 
@@ -35,7 +38,7 @@ type Offers struct {
 	copies []uint16 // by piece: peers that have it, or were offered it here
 	peers  []*taker // in order of arrival, so that nothing depends on map order
 	byPeer map[Peer]*taker
-	due    int64         // bytes that were offered and not asked for
+	due    int64         // bytes that were offered and not asked for, and whose answer is not late
 	answer float64       // seconds from an offer to its answer, smoothed
 	looked time.Duration // when offers were last taken back
 }
@@ -49,6 +52,7 @@ type taker struct {
 	open    Set // lacks what this node has, and was not offered it
 	pending []pending
 	rest    time.Duration // until when it is offered nothing
+	resting time.Duration // how long that was, the last time; 0: it has answered since
 }
 
 // pending is an offer without an answer.
@@ -56,6 +60,7 @@ type pending struct {
 	piece int
 	left  int64 // bytes of it that were not asked for
 	at    time.Duration
+	late  bool // its answer is: the line is free for others
 }
 
 // NewOffers returns the account of a node that has nothing, of a torrent with that many
@@ -117,8 +122,8 @@ func (o *Offers) Leave(p Peer) {
 		q.has.Add(i)
 		o.review(q, i)
 	}
-	for _, x := range q.pending {
-		o.due -= x.left
+	for i := range q.pending {
+		o.give(&q.pending[i], q.pending[i].left)
 	}
 	delete(o.byPeer, p)
 	o.peers = slices.DeleteFunc(o.peers, func(x *taker) bool { return x == q })
@@ -160,7 +165,8 @@ func (o *Offers) Asked(p Peer, bytes int64, now time.Duration) {
 			o.answered(now - x.at)
 		}
 		n := min(bytes, x.left)
-		x.left, bytes, o.due = x.left-n, bytes-n, o.due-n
+		o.give(x, n)
+		bytes, q.resting = bytes-n, 0
 		if x.left == 0 {
 			q.pending = slices.Delete(q.pending, 0, 1)
 		}
@@ -173,12 +179,26 @@ func (o *Offers) Passed(p Peer, piece int, now time.Duration) {
 	if q := o.taker(p); q != nil {
 		q.pending = slices.DeleteFunc(q.pending, func(x pending) bool {
 			if x.piece == piece {
-				o.due -= x.left
+				o.give(&x, x.left)
+				q.resting = 0
 				o.answered(now - x.at)
 			}
 			return x.piece == piece
 		})
 	}
+}
+
+// give takes bytes out of what is due for an offer.
+func (o *Offers) give(x *pending, bytes int64) {
+	x.left -= bytes
+	if !x.late {
+		o.due -= bytes
+	}
+}
+
+// late is when an answer is not waited for any more.
+func (o *Offers) late() time.Duration {
+	return max(leastLate, time.Duration(answerLate*o.answer*float64(time.Second)))
 }
 
 // answered notes how long an answer took.
@@ -192,18 +212,27 @@ func (o *Offers) answered(took time.Duration) {
 // cannot be sent by another that is free sooner.
 func (o *Offers) Ahead(rate float64) int64 { return leastAhead + int64(rate*answerSpan*o.answer) }
 
-// Due returns how many bytes were offered and not asked for.
+// Due returns how many bytes were offered and not asked for, as long as that may still come
+// soon.
 func (o *Offers) Due() int64 { return o.due }
 
 // Idle reports whether there is nothing to offer and nothing offered.
 func (o *Offers) Idle() bool {
-	return o.due == 0 && next(o.some, o.none, o.none, o.none, o.none, 0) < 0
+	return o.due == 0 && o.awaited() == 0 && next(o.some, o.none, o.none, o.none, o.none, 0) < 0
+}
+
+// awaited counts offers without an answer.
+func (o *Offers) awaited() (n int) {
+	for _, q := range o.peers {
+		n += len(q.pending)
+	}
+	return n
 }
 
 // Next returns what to offer, as long as there is room for that many bytes: what fewest
 // have comes first. Offers that were not answered for long are taken back.
 func (o *Offers) Next(now time.Duration, room int64) (out []Show) {
-	if now-o.looked >= offerWait/8 && o.due > 0 {
+	if now-o.looked >= leastLate/2 {
 		o.looked = now
 		for _, q := range o.peers {
 			o.expire(q, now)
@@ -230,12 +259,20 @@ func (o *Offers) expire(q *taker, now time.Duration) {
 	for len(q.pending) > 0 && now-q.pending[0].at >= offerWait {
 		x := q.pending[0]
 		q.pending = slices.Delete(q.pending, 0, 1)
-		o.due -= x.left
-		if q.rest = now + offerRest; x.left == o.length {
+		untouched := x.left == o.length
+		o.give(&x, x.left)
+		q.resting = min(max(offerRest, 2*q.resting), mostRest)
+		if q.rest = now + q.resting; untouched {
 			if q.told.Remove(x.piece); !q.has.Has(x.piece) {
 				o.copies[x.piece]--
 			}
 			o.review(q, x.piece)
+		}
+	}
+	for i := range q.pending {
+		if x := &q.pending[i]; !x.late && now-x.at >= o.late() {
+			x.late = true
+			o.due -= x.left
 		}
 	}
 }
@@ -257,7 +294,7 @@ func (o *Offers) choose(now time.Duration) (piece int, to *taker) {
 // that not all offer it to the same.
 func (o *Offers) lacking(piece int, now time.Duration) (to *taker) {
 	for _, q := range o.peers {
-		if q.open.Has(piece) && len(q.pending) < atATime && now >= q.rest &&
+		if q.open.Has(piece) && len(q.pending) < atATime && now >= q.rest && !(len(q.pending) > 0 && q.pending[0].late) &&
 			(to == nil || (q.key^o.self).weight(piece) > (to.key^o.self).weight(piece)) {
 			to = q
 		}

@@ -119,7 +119,9 @@ func checkOffers(t *testing.T, seed uint64, o *Offers) {
 	due, open, copies := int64(0), make([]uint16, o.pieces), make([]uint16, o.pieces)
 	for _, q := range o.peers {
 		for _, x := range q.pending {
-			due += x.left
+			if !x.late {
+				due += x.left
+			}
 		}
 		for i := range o.pieces {
 			if q.has.Has(i) || q.told.Has(i) {
@@ -141,5 +143,50 @@ func checkOffers(t *testing.T, seed uint64, o *Offers) {
 		if o.some.Has(i) != (open[i] > 0) {
 			t.Fatalf("seed %d: somebody may be offered piece %d: %v", seed, i, o.some.Has(i))
 		}
+	}
+}
+
+// TestOffersDoNotWait: who takes long to answer holds up nobody else; what it asks for in the
+// end is its answer all the same, and if nothing comes it is left alone for longer each time.
+func TestOffersDoNotWait(t *testing.T) {
+	o := NewOffers(7, 40, 100)
+	o.Join(1, 11)
+	for i := range 40 {
+		o.Got(i)
+	}
+	if out := o.Next(0, 50); len(out) != 1 || o.Due() != 100 {
+		t.Fatalf("%v offered, %d bytes due", out, o.Due())
+	}
+	late := o.late()
+	if more := o.Next(late, 0); len(more) > 0 || o.Due() != 0 {
+		t.Errorf("%v offered, %d bytes due when the answer is late", more, o.Due())
+	}
+	if more := o.Next(late, 1000); len(more) > 0 {
+		t.Errorf("%v was offered to who has not answered", more)
+	}
+	o.Join(2, 22)
+	if more := o.Next(2*late, 50); len(more) != 1 || more[0].Peer != 2 {
+		t.Errorf("offered %v, want a piece to the second", more)
+	}
+	if o.Asked(1, 100, 2*late); o.Due() != 100 {
+		t.Errorf("%d bytes due after the late answer", o.Due())
+	}
+	o.Leave(2)
+	now, last := 3*late, time.Duration(0)
+	for range 3 {
+		offered := now
+		for ; len(o.Next(now, 50)) == 0; now += 50 * time.Millisecond {
+			if now-offered > 2*mostRest {
+				t.Fatal("never offered anything again")
+			}
+		}
+		if now-offered < last {
+			t.Errorf("offered again after %v, and %v the last time", now-offered, last)
+		}
+		last = now - offered
+		now += 50 * time.Millisecond
+	}
+	if last < 2*offerRest {
+		t.Errorf("left alone for %v after two offers without an answer", last)
 	}
 }
