@@ -37,7 +37,7 @@ func simFlags(args []string, out report) (simOptions, error) {
 	flags.Var(&o.origin, "origin-rate", "uplink of the origin, `bit/s`; 0 = 100M, with one site that of the leechers")
 	flags.Var(&o.size, "size", "`bytes` of content (K, M, G = 1024)")
 	flags.Var(&o.piece, "piece", "piece length in `bytes`")
-	names := flags.String("case", "flash", "comma-separated `names`: flash, arrivals, churn, slow-site, dead, liars, foreign, or all")
+	names := flags.String("case", "flash", "comma-separated `names`: flash, arrivals, churn, slow-site, slow-peer, dead, liars, foreign, or all")
 	flags.DurationVar(&o.interval, "interval", time.Second, "`time` between arrivals")
 	flags.DurationVar(&o.nearBy, "near", 0, "latency of a message inside a site; 0 = the simulator's default")
 	flags.DurationVar(&o.across, "far", 0, "latency of a message across a border; 0 = the simulator's default")

@@ -124,6 +124,9 @@
 //	10 offer     piece indexes: the sender has these, and room on its line for as many
 //	             requests; the receiver may ask for other pieces instead
 //	11 pass      piece indexes: these were offered, and there is nothing to ask for
+//	12 pace      bytes/s that the sender's line to the receiver carries, 4 bytes, big
+//	             endian; 0: not known. Said when it becomes known and when it has become
+//	             twice or half as much (pace.go)
 //
 // Worked example: 01 00000007 grants piece 7.
 //

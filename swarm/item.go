@@ -107,6 +107,7 @@ type Item struct {
 	reused       int64
 	lastProgress time.Time
 	stalled      time.Duration // idle time at the last redial
+	paceOwn      int64         // what it.sight was told of this node's line, bytes/s
 	usefulSeen   int64
 	down, up     meter
 	host         hostCopy

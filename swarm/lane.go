@@ -72,6 +72,7 @@ type lane struct {
 	top     float64          // the second largest of them; 0: none is known
 	first   float64          // the largest of the first measurements
 	count   int              // windows
+	felt    time.Time        // when the line was last seen to be the limit
 }
 
 // budget returns how many bytes may be outstanding.
@@ -154,6 +155,9 @@ func (n *lane) sample(now time.Time) {
 	switch {
 	case moved && (span >= window || n.top == 0 && n.pressed*2 >= span && span >= firstWindow):
 		pressed := n.pressed*4 >= span*3
+		if pressed {
+			n.felt = now
+		}
 		n.measured(float64(n.acked-n.from)/span.Seconds(), pressed)
 		n.begun, n.from, n.pressed = now, n.acked, 0
 		n.pace.set(int64(n.top), now)
@@ -161,6 +165,10 @@ func (n *lane) sample(now time.Time) {
 		if under := n.top * min(n.rtt, longestRTT).Seconds(); pressed {
 			n.pace.tokens = min(n.pace.most, under+leastBudget-float64(n.outstanding)) // the queue goes first
 		}
+	case span >= stuckAfter && n.pressed*4 >= span*3 && n.acked > n.from: // a line that is slow next to its budget
+		n.measured(float64(n.acked-n.from)/span.Seconds(), true)
+		n.begun, n.from, n.pressed, n.felt = now, n.acked, 0, now
+		n.pace.set(int64(n.top), now)
 	case span >= stuckAfter:
 		n.begun, n.from, n.pressed = now, n.acked, 0 // that was the peers, not the line
 	}

@@ -62,6 +62,8 @@ type link struct {
 	hungryIn   *rate.Limiter // of hungry messages; nil before the first
 	pingIn     *rate.Limiter // of pings; nil before the first
 	life       life
+	pace       int64         // bytes/s that its line carries, by its own word; 0: not known
+	paceSaid   int64         // the same of this node's line, as it was last told
 	rtt        time.Duration // median of the last measurements; 0: none yet
 }
 

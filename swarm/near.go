@@ -1,6 +1,7 @@
 package swarm
 
 import (
+	"hash/fnv"
 	"net/netip"
 
 	"handful/swarm/policy"
@@ -66,6 +67,7 @@ func (n *Node) retier(l *link) {
 	p := policy.Peer(l.id)
 	if l.item.sight != nil {
 		l.item.sight.Move(p, policy.Tier(t), n.elapsed())
+		n.placeSight(l)
 		n.stir(l.item)
 	}
 	n.joinOffers(l)
@@ -73,6 +75,20 @@ func (n *Node) retier(l *link) {
 		near, group := n.placeOf(l)
 		l.item.grants.Place(p, near, group)
 	}
+}
+
+// placeSight tells an item's table at which sites a peer and this node are.
+func (n *Node) placeSight(l *link) {
+	number := func(site string) uint64 {
+		if site == "" || n.cfg.Blind {
+			return 0
+		}
+		h := fnv.New64a()
+		h.Write([]byte(site))
+		return h.Sum64()
+	}
+	l.item.sight.OwnPlace(number(n.site))
+	l.item.sight.Place(policy.Peer(l.id), number(n.siteOf(l)))
 }
 
 // siteOf returns the label of a peer's site: the map's, which is ours, before the

@@ -52,6 +52,7 @@ func (n *Node) joinGrants(l *link) {
 	near, group := n.placeOf(l)
 	key := peerKey(l.pc.PeerID, it.hash)
 	it.grants.Join(policy.Peer(l.id), policy.Leecher{Have: have, Member: l.ours.Load(), Near: near, Group: group, Key: key}, n.elapsed())
+	n.usePace(l)
 	n.stir(it)
 }
 

@@ -142,6 +142,8 @@ func (n *Node) message(l *link, ext string, payload []byte) {
 		if pieces, err = parsePieceList(body, int(l.item.pieces.Load())); err == nil {
 			n.passed(l, pieces)
 		}
+	case kindPace:
+		err = n.paceHeard(l, body)
 	case kindReady:
 		l.ready = true
 		n.joinGrants(l)

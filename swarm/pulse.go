@@ -58,6 +58,7 @@ func (n *Node) pulse(now time.Time) {
 		n.layerPulse(it, now)
 		n.startOffers(it)
 		n.knowMates(it)
+		n.pacePulse(it)
 		for _, l := range it.links {
 			if l.tap != nil {
 				l.tap.pulse(now, idle)

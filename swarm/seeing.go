@@ -38,6 +38,7 @@ func (n *Node) startSight(it *Item) {
 		Self:        peerKey(n.eng.cl.PeerID(), it.hash),
 		Start:       n.cfg.Rand.IntN(pieces),
 	})
+	it.paceOwn = 0
 	it.sight.Fed(n.elapsed()) // nothing was to be had before
 	lacking := 0
 	for i := range pieces {
@@ -88,9 +89,11 @@ func (n *Node) joinSight(l *link) {
 		l.tap.mayAsk()
 	}
 	it.sight.Join(policy.Peer(l.id), peerKey(l.pc.PeerID, it.hash), tier, role, now)
+	n.placeSight(l)
 	if role != policy.Publisher {
 		it.sight.HasSet(policy.Peer(l.id), l.claims.snapshot(), now)
 	}
+	n.usePace(l)
 	n.stir(it)
 }
 

@@ -29,6 +29,7 @@ const (
 	_
 	kindOffer
 	kindPass
+	kindPace
 )
 
 const (

@@ -13,7 +13,7 @@ func (s *Sight) regroup() {
 	for t := range s.nearer {
 		keys := s.spare[:0]
 		for _, h := range s.order {
-			if h.role == Member && !h.late && h.tier < Tier(t) && h.count < s.cfg.Pieces {
+			if h.role == Member && !h.behind() && h.tier < Tier(t) && h.count < s.cfg.Pieces {
 				keys = append(keys, h.key)
 			}
 		}
@@ -40,10 +40,10 @@ func (s *Sight) consider(h *sight, piece int, now time.Duration) {
 			s.show(h, piece, Open, now)
 		}
 	case s.viewed.Has(piece):
-		if o := s.holder(s.pieces[piece].at); o != nil && o.late && !h.late && s.pieces[piece].views < turns {
+		if o := s.holder(s.pieces[piece].at); o != nil && o.behind() && !h.behind() && s.pieces[piece].views < turns {
 			s.show(h, piece, Spill, now)
 		}
-	case h.open < h.limit() && !s.offers(h, piece, now):
+	case h.open < h.limit() && !s.offers(h, piece, now) && !s.chained(h, piece, now) && !(h.slow && s.elsewhere(piece, now)):
 		if why := s.eligible(h.tier, piece, now); why != Unseen {
 			s.show(h, piece, why, now)
 		}
@@ -53,7 +53,7 @@ func (s *Sight) consider(h *sight, piece int, now time.Duration) {
 // offers reports whether this node leaves a piece where it is, since it will be offered it
 // by somebody of the link or site.
 func (s *Sight) offers(h *sight, piece int, now time.Duration) bool {
-	return h.tier <= Site && !h.late && now-s.pieces[piece].first < s.patience()
+	return h.tier <= Site && !h.late && now-s.pieces[piece].known < s.patience()
 }
 
 // patience is how long this node waits to be offered what an equal has: for longer than
@@ -73,7 +73,10 @@ func (s *Sight) Offered(p Peer, piece int, now time.Duration) bool {
 	if !h.has.Has(piece) {
 		s.claim(h, piece, now)
 	}
-	if s.complete || s.cfg.Plain || s.stalled || h.open >= max(h.limit(), mostOffered) || h.late && h.open > 0 {
+	if s.complete || s.cfg.Plain || s.stalled || h.open >= max(h.limit(), mostOffered) || h.behind() && h.open > 0 {
+		return false
+	}
+	if h.slow && s.elsewhere(piece, now) {
 		return false
 	}
 	if s.got.Has(piece) || s.viewed.Has(piece) || s.eligible(h.tier, piece, now) == Unseen {
@@ -100,7 +103,7 @@ func (s *Sight) rarest(h *sight, now time.Duration) int {
 
 // limit is how many pieces may be awaited of a member.
 func (h *sight) limit() int {
-	if h.late {
+	if h.behind() {
 		return 1
 	}
 	return h.window
@@ -116,6 +119,9 @@ func (s *Sight) eligible(t Tier, piece int, now time.Duration) Reason {
 		return Nearest
 	}
 	rank := s.rank(t, piece)
+	if s.slow {
+		rank = max(rank, turns)
+	}
 	if rank == 0 {
 		return Delegate
 	}
@@ -130,7 +136,7 @@ func (s *Sight) eligible(t Tier, piece int, now time.Duration) Reason {
 func (s *Sight) carried(t Tier, piece, rank int, now time.Duration) bool {
 	grace := s.Grace()
 	for _, h := range s.order {
-		if h.role == Member && !h.late && h.tier < t && h.count < s.cfg.Pieces && h.gained > 0 && now-h.gained < grace &&
+		if h.role == Member && !h.behind() && h.tier < t && h.count < s.cfg.Pieces && h.gained > 0 && now-h.gained < grace &&
 			before(h.key, s.cfg.Self, piece) && (rank <= turns || Rank(h.key, s.nearer[t], piece) < turns) {
 			return true
 		}

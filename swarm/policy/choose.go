@@ -11,6 +11,7 @@ import (
 const (
 	nearMember = iota
 	farMember
+	slowMember
 	foreigner
 	classes
 )
@@ -54,6 +55,8 @@ func classOf(q *leecher, nearFirst bool, r *round) int {
 	switch {
 	case !q.member && r.now-q.progress < foreignStall:
 		return foreigner
+	case q.slow:
+		return slowMember
 	case q.near && nearFirst && q.member:
 		return nearMember
 	}
@@ -144,11 +147,16 @@ func (g *Grants) passing(piece int, now time.Duration) {
 // takes until a second has it. In a large swarm that is long, since the ring is far from
 // itself; and nothing is usual as long as most pieces wait.
 func (g *Grants) stuck(piece int, now time.Duration) bool {
-	if g.spread[piece] > 1 || g.copies[piece] > 1 || g.flying(piece) {
+	if !g.alone(piece) {
 		return false
 	}
 	wait := time.Duration(slowFactor * g.pass * float64(time.Second))
 	return now-g.landed[piece] >= max(slowAfter, wait) && g.passed >= g.waiting()
+}
+
+// alone reports whether a piece was granted once, and is with that leecher only.
+func (g *Grants) alone(piece int) bool {
+	return g.spread[piece] <= 1 && g.copies[piece] <= 1 && !g.flying(piece)
 }
 
 // waiting returns how many pieces only one leecher has.
@@ -184,11 +192,11 @@ func (g *Grants) meter(now time.Duration) {
 		top = max(top, q.speed)
 	}
 	for _, q := range g.order {
-		if q.load == 0 || now-q.loaded < slowAfter || q.speed*slowShare >= top {
+		if !q.slow && (q.load == 0 || now-q.loaded < slowAfter || q.speed*slowShare >= top) {
 			continue
 		}
 		for _, piece := range q.given {
-			if g.stuck(piece, now) && !slices.Contains(g.rescued, piece) {
+			if (g.stuck(piece, now) || q.slow && g.alone(piece)) && !slices.Contains(g.rescued, piece) {
 				g.rescued = append(g.rescued, piece)
 			}
 		}

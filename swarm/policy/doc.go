@@ -26,10 +26,17 @@
 //     group of nearer peers that lack it too, turns are drawn by rendezvous hashing:
 //     the member with the highest weight for the piece is its delegate and goes at
 //     once, the next one after a grace, everybody else after two.
+//   - Where at most four other sites are known a piece goes from one to the next: the
+//     sites stand in a circle, in another order for each piece, and each waits for the
+//     one before it, for a grace and as long as pieces come there. So no link carries a
+//     piece twice in one direction.
 //   - A holder that lets a grace pass (three times the usual time from seeing a piece
 //     to having it, 6 to 30 s) is late: the piece is shown at one more holder, after
 //     another grace at all; others' turns begin; the late one has room for one piece
 //     until it delivers in time.
+//   - A holder is slow whose line carries less than an eighth of the usual one's, by its
+//     own word: it is asked for what nobody else has, a piece at a time, nobody waits
+//     for its turns, and what was asked of it before that was known is shown at others.
 //   - An origin is seen to have what it granted, and nothing else.
 //   - When nothing useful came for three graces everything is shown at everybody.
 //   - Foreign clients know no turns and may choke, so pieces are shown at them beside
@@ -73,6 +80,8 @@
 //   - leechers near the origin go first where they are an eighth or more of the ring;
 //   - a piece whose only holders have left is granted again, one that was not taken
 //     goes to somebody else;
+//   - a leecher that is slow is granted what is left when no other member has room, and
+//     what it alone has is granted once more;
 //   - a leecher that says that it is hungry is granted what it names;
 //   - foreign leechers are granted what is left when no member has room, or when they
 //     have stood still for 5 s.

@@ -104,6 +104,8 @@ type leecher struct {
 	turn     bool          // it is its turn: it may be granted more, though others wait
 	progress time.Duration // when it last had a new piece, or joined
 
+	pace    int64         // bytes/s that its line carries, by its own word; 0: not known
+	slow    bool          // that is much less than usual
 	load    int           // copies of granted pieces that it has left to pass on
 	loaded  time.Duration // since when it has had any
 	passed  int           // copies that it passed on since the last measurement
@@ -250,6 +252,9 @@ func (g *Grants) Leave(p Peer) {
 	}
 	for _, o := range g.order {
 		delete(o.doubts, p)
+	}
+	if q.pace > 0 {
+		g.compare()
 	}
 	if q.ring {
 		g.ring--

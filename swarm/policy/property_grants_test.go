@@ -201,6 +201,7 @@ func TestGrantsUnderChurn(t *testing.T) {
 			delete(w.sent, w.peers[i].peer) // its connection is closed
 			w.peers = slices.Delete(w.peers, i, i+1)
 			w.join(&grantee{peer: Peer(100 + k), member: true})
+			w.g.Pace(w.peers[w.rng.IntN(len(w.peers))].peer, []int64{0, 1e4, 1e6, 1e6, 2e6}[w.rng.IntN(5)])
 		}
 		w.run(time.Hour)
 	}

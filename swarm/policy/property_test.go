@@ -137,7 +137,7 @@ func newScenario(t *testing.T, seed uint64) *scenario {
 // disturb lets something happen.
 func (c *scenario) disturb() {
 	c.change = c.now
-	switch k := c.rng.IntN(6); {
+	switch k := c.rng.IntN(7); {
 	case k < 3 || len(c.peers) == 0:
 		p := &bystander{peer: Peer(len(c.peers) + 1), tier: []Tier{Link, Site, Far}[c.rng.IntN(3)],
 			has: NewSet(c.pieces), serves: c.rng.IntN(3) > 0, here: true, shown: NewSet(c.pieces)}
@@ -156,6 +156,12 @@ func (c *scenario) disturb() {
 	case k == 4: // one falls silent, or speaks again
 		p := c.peers[c.rng.IntN(len(c.peers))]
 		p.serves = !p.serves
+	case k == 5 && c.rng.IntN(2) == 0: // one says at which site it is
+		c.s.OwnPlace(uint64(1 + c.rng.IntN(3)))
+		c.s.Place(c.peers[c.rng.IntN(len(c.peers))].peer, uint64(c.rng.IntN(4)))
+	case k == 5: // one says what its line carries
+		c.s.Pace(c.peers[c.rng.IntN(len(c.peers))].peer, []int64{0, 1e4, 1e6, 1e6, 2e6}[c.rng.IntN(5)], c.now)
+		c.s.OwnPace([]int64{0, 1e4, 1e6}[c.rng.IntN(3)], c.now)
 	default: // one has more
 		p := c.peers[c.rng.IntN(len(c.peers))]
 		i := c.rng.IntN(c.pieces)

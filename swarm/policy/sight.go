@@ -77,8 +77,12 @@ type Sight struct {
 	latency  float64        // seconds from showing a piece to having it, smoothed
 	spread   float64        // seconds from knowing of somebody who has a piece to having it, smoothed
 	useful   time.Duration
-	stalled  bool          // everything is shown, until something comes
-	asked    time.Duration // when Hungry last named anything
+	stalled  bool           // everything is shown, until something comes
+	asked    time.Duration  // when Hungry last named anything
+	pace     int64          // bytes/s that this node's line carries; 0: not known
+	slow     bool           // that is much less than usual
+	site     uint64         // of this node; 0: not known
+	sites    map[uint64]int // far members by their site
 	complete bool
 	out      []Show
 }
@@ -95,6 +99,9 @@ type sight struct {
 	open     int // shown and lacking here
 	window   int
 	from     int           // where the search for its next piece begins
+	pace     int64         // bytes/s that its line carries, by its own word; 0: not known
+	slow     bool          // that is much less than usual
+	site     uint64        // of a member; 0: not known
 	late     bool          // kept somebody waiting for longer than a grace, and has not made up for it
 	total    int64         // bytes received of it
 	progress time.Duration // when that last grew
@@ -128,6 +135,7 @@ func NewSight(cfg SightConfig) *Sight {
 		none:    NewSet(cfg.Pieces),
 		viewed:  NewSet(cfg.Pieces),
 		holders: make(map[Peer]*sight),
+		sites:   make(map[uint64]int),
 		pieces:  make([]sighting, cfg.Pieces),
 		latency: priorLatency.Seconds(),
 	}
@@ -168,16 +176,18 @@ func (s *Sight) Move(p Peer, tier Tier, now time.Duration) {
 		return
 	}
 	s.tally(h, -1)
+	s.settle(h, -1)
 	h.tier = tier
+	s.settle(h, 1)
 	s.tally(h, 1)
 	s.regroup()
 	s.fill(h, now)
 }
 
 // tally adds a member's pieces to the count of holders, or takes them out. Those who
-// are late do not count: others need not wait for them.
+// are late or slow do not count: others need not wait for them.
 func (s *Sight) tally(h *sight, d int) {
-	if h.role != Member || h.late {
+	if h.role != Member || h.behind() {
 		return
 	}
 	for i := next(h.has, s.none, s.none, s.none, s.none, 0); i >= 0; i = next(h.has, s.none, s.none, s.none, s.none, i+1) {
@@ -217,6 +227,7 @@ func (s *Sight) Leave(p Peer, now time.Duration) {
 	s.forget(p)
 	s.order = slices.DeleteFunc(s.order, func(o *sight) bool { return o == h })
 	s.tally(h, -1)
+	s.settle(h, -1)
 	s.regroup()
 	for i := next(h.shown, s.none, s.none, s.none, s.none, 0); i >= 0; i = next(h.shown, s.none, s.none, s.none, s.none, i+1) {
 		s.pieces[i].shows--
@@ -228,6 +239,9 @@ func (s *Sight) Leave(p Peer, now time.Duration) {
 				s.viewed.Remove(i)
 			}
 		}
+	}
+	if h.pace > 0 {
+		s.compare(now)
 	}
 	s.fillAll(now)
 }
@@ -265,7 +279,7 @@ func (s *Sight) claim(h *sight, piece int, now time.Duration) {
 	h.has.Add(piece)
 	h.gained = now
 	h.count++
-	if h.role == Member && !h.late {
+	if h.role == Member && !h.behind() {
 		s.count(h.tier, piece, 1)
 	}
 	if sg := &s.pieces[piece]; !sg.claimed {

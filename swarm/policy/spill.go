@@ -8,20 +8,31 @@ import (
 // What happens when a holder keeps this node waiting.
 
 // setLate notes that a holder keeps others waiting, or no longer does.
-func (s *Sight) setLate(h *sight, late bool, now time.Duration) {
-	if h.role != Member || h.late == late {
+func (s *Sight) setLate(h *sight, late bool, now time.Duration) { s.mark(h, late, h.slow, now) }
+
+// mark changes what is said of a holder that keeps others waiting.
+func (s *Sight) mark(h *sight, late, slow bool, now time.Duration) {
+	if h.role != Member || h.late == late && h.slow == slow {
 		return
 	}
-	if late {
+	was, is := h.behind(), late || slow
+	if is && !was {
 		s.tally(h, -1)
-		h.late = true
+	}
+	h.late, h.slow = late, slow
+	switch {
+	case is && !was:
 		s.yield(h, now)
-	} else {
-		h.late = false
+	case was && !is:
 		s.tally(h, 1)
+	default:
+		return
 	}
 	s.regroup()
 }
+
+// behind reports whether nobody waits for a holder: it is late, or slow.
+func (h *sight) behind() bool { return h.late || h.slow }
 
 // yield starts the turns anew for the pieces that a near holder was expected to give.
 func (s *Sight) yield(h *sight, now time.Duration) {
@@ -71,6 +82,8 @@ func (s *Sight) Tick(now time.Duration, done bool) {
 	for i := next(s.viewed, s.got, s.none, s.none, s.none, 0); i >= 0; i = next(s.viewed, s.got, s.none, s.none, s.none, i+1) {
 		if s.overdue(i, now, grace) {
 			s.widen(i, now)
+		} else {
+			s.relieve(i, now)
 		}
 	}
 	s.fillAll(now)
@@ -120,7 +133,7 @@ func (s *Sight) widen(piece int, now time.Duration) {
 			s.show(h, piece, Spill, now)
 			continue
 		}
-		if best == nil || h.late != best.late && best.late || h.late == best.late &&
+		if best == nil || h.behind() != best.behind() && best.behind() || h.behind() == best.behind() &&
 			(h.tier < best.tier || h.tier == best.tier && h.open < best.open) {
 			best = h
 		}

@@ -35,7 +35,14 @@ func (w *world) scenario() {
 		if c.Case == Arrivals {
 			at = time.Duration(i) * c.Interval
 		}
-		w.at(at, func() { w.enter(w.newPeer(w.sites[place[i]], kinds[i])) })
+		w.at(at, func() {
+			p := w.newPeer(w.sites[place[i]], kinds[i])
+			if c.Case == SlowPeer && i == 0 {
+				p.rate = max(c.Rate/100, 1)
+				p.up.line = w.clock.line(c.blockTime(p.rate))
+			}
+			w.enter(p)
+		})
 	}
 	switch c.Case {
 	case Churn:

@@ -14,13 +14,14 @@ const (
 	Arrivals Case = "arrivals"
 	Churn    Case = "churn"
 	SlowSite Case = "slow-site"
+	SlowPeer Case = "slow-peer"
 	Dead     Case = "dead"
 	Liars    Case = "liars"
 	Foreign  Case = "foreign"
 )
 
 // Cases are all of them.
-var Cases = []Case{Flash, Arrivals, Churn, SlowSite, Dead, Liars, Foreign}
+var Cases = []Case{Flash, Arrivals, Churn, SlowSite, SlowPeer, Dead, Liars, Foreign}
 
 // Config describes a run. The zero value of a field means the default that is named.
 type Config struct {

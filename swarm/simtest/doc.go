@@ -59,6 +59,7 @@
 //   - Churn: 10 % of the peers a minute leave, others come in their place, as long as
 //     anybody who was there at first is incomplete;
 //   - SlowSite: the border of one site has a hundredth of its rate;
+//   - SlowPeer: the uplink of one peer has a hundredth of the others';
 //   - Dead: one peer in ten goes silent after 40 % of the bound;
 //   - Liars: one in a hundred claims everything, and what it sends is bad;
 //   - Foreign: two thirds are foreign clients.

@@ -72,6 +72,9 @@ func (o *origin) joined(e *end) {
 	o.lastSent = append(o.lastSent, 0)
 	o.grants.Join(e.num, policy.Leecher{Have: e.other.have, Member: e.other.kind != stranger,
 		Near: !e.far, Group: uint64(e.other.site.index), Key: e.other.key}, o.w.clock.now)
+	if e.other.kind == member {
+		o.grants.Pace(e.num, int64(e.other.rate/8))
+	}
 }
 
 func (o *origin) leave(e *end) {

@@ -15,7 +15,8 @@ func TestCases(t *testing.T) {
 		Flash:    {1.1, 1.2},
 		Arrivals: {1.1, 1.6}, // a site of few fetches for few
 		Churn:    {1.3, 1.4},
-		SlowSite: {4, 8}, // graces are shorter than a piece takes over the link
+		SlowSite: {4, 8},     // graces are shorter than a piece takes over the link
+		SlowPeer: {1.1, 1.4}, // a delegate whose turn lasts
 		Dead:     {1.5, 1.5},
 		Liars:    {1.5, 1.5},
 		Foreign:  {8, 20}, // foreign clients know no borders, and get what is left of the uplink
@@ -129,6 +130,27 @@ func TestConfigErrors(t *testing.T) {
 	} {
 		if _, err := Run(t.Context(), cfg); err == nil {
 			t.Errorf("%+v was simulated", cfg)
+		}
+	}
+}
+
+// TestSlowPeerHoldsUpNobody: with a peer whose line has a hundredth of the others' rate a crowd takes hardly longer than
+// without. What it was given alone others get in time, and nobody waits for it for what others have too.
+func TestSlowPeerHoldsUpNobody(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(8) {
+		cfg := Config{Seed: seed, Peers: 16, Sites: 1, Size: 32 << 20, Piece: 64 << 10, OriginRate: 10e6, Near: 10 * time.Millisecond}
+		clean, err := Run(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.Case = SlowPeer
+		slow, err := Run(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if slow.Complete != 16 || slow.Makespan.Seconds() > 1.15*clean.Makespan.Seconds() {
+			t.Errorf("seed %d: %d of 16 after %v, without it after %v", seed, slow.Complete, slow.Makespan, clean.Makespan)
 		}
 	}
 }

@@ -196,6 +196,14 @@ func (w *world) meet(e *end) {
 			role = policy.Foreign
 		}
 		p.sight.Join(e.num, q.key, tier, role, w.clock.now)
+		p.sight.OwnPace(int64(p.rate/8), w.clock.now)
+		p.sight.OwnPlace(uint64(p.site.index) + 1)
+		if role == policy.Member {
+			p.sight.Place(e.num, uint64(q.site.index)+1)
+		}
+		if role == policy.Member && q.kind != liar { // who lies claims to be quick
+			p.sight.Pace(e.num, int64(q.rate/8), w.clock.now)
+		}
 		if q.kind == liar {
 			p.sight.HasSet(e.num, nil, w.clock.now)
 		} else if q.count > 0 && q != w.origin.peer { // the origin shows what it grants, nothing else
