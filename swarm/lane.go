@@ -58,6 +58,8 @@ type lane struct {
 	blocked bool     // at the last look somebody waited for the budget
 
 	outstanding int           // bytes at the last look, and those allowed since
+	largest     *lease        // whose part of them was the largest at the last look
+	most        int           // that part
 	looked      time.Time     // when that was
 	acked       int64         // bytes that peers have acknowledged, all time
 	moved       time.Time     // when a peer last did
@@ -107,9 +109,15 @@ func (n *lane) wait(now time.Time) time.Duration {
 }
 
 // room tells whether n more bytes fit: half of them must, since a budget of few blocks
-// would never be used up. One block fits always where nothing is outstanding.
-func (n *lane) room(size int) bool {
-	return n.outstanding == 0 || n.outstanding+size/2 <= n.budget()
+// would never be used up. One block fits always where nothing is outstanding. One flow leaves
+// half of the budget to the others: were it all waiting for one peer, nothing would move by
+// which it can be seen that it does.
+func (n *lane) room(l *lease, size int) bool {
+	out, budget := n.outstanding, n.budget()
+	if l != n.largest && !n.greedy {
+		out -= max(0, n.most-budget/2)
+	}
+	return out <= 0 || out+size/2 <= budget
 }
 
 // choose returns the place in turns of the flow whose turn it is; -1 if there is none
@@ -121,6 +129,10 @@ func (n *lane) choose(wait *time.Duration) int {
 	best := -1
 	for i, l := range n.turns {
 		if l.taking {
+			continue
+		}
+		if !n.room(l, l.next.size) {
+			n.blocked = true
 			continue
 		}
 		if over := l.last.unsent + l.busy - ownShare; l.known && over > 0 {
@@ -165,10 +177,6 @@ func (n *lane) sample(now time.Time) {
 		if under := n.top * min(n.rtt, longestRTT).Seconds(); pressed {
 			n.pace.tokens = min(n.pace.most, under+leastBudget-float64(n.outstanding)) // the queue goes first
 		}
-	case span >= stuckAfter && n.pressed*4 >= span*3 && n.acked > n.from: // a line that is slow next to its budget
-		n.measured(float64(n.acked-n.from)/span.Seconds(), true)
-		n.begun, n.from, n.pressed, n.felt = now, n.acked, 0, now
-		n.pace.set(int64(n.top), now)
 	case span >= stuckAfter:
 		n.begun, n.from, n.pressed = now, n.acked, 0 // that was the peers, not the line
 	}

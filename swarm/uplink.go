@@ -245,8 +245,8 @@ func (u *uplink) admit(l *lease, size, payload int) bool {
 	if n.wait(now) > 0 {
 		return false
 	}
-	if !n.room(size) {
-		if u.look(now); !n.room(size) {
+	if !n.room(l, size) {
+		if u.look(now); !n.room(l, size) {
 			return false
 		}
 	}
@@ -339,7 +339,7 @@ func (u *uplink) look(now time.Time) {
 		n   int
 	}
 	for i := range u.lanes {
-		u.lanes[i].outstanding = 0
+		u.lanes[i].outstanding, u.lanes[i].largest, u.lanes[i].most = 0, nil, 0
 	}
 	for l := range u.active {
 		c := l.flow.class()
@@ -372,7 +372,10 @@ func (u *uplink) look(now time.Time) {
 			l.stuck = true
 		}
 		if l.known && !l.stuck {
-			n.outstanding += l.lining(n)
+			part := l.lining(n)
+			if n.outstanding += part; part > n.most {
+				n.largest, n.most = l, part
+			}
 		}
 	}
 	for i := range u.lanes {
@@ -443,15 +446,14 @@ func (u *uplink) serve(n *lane, now time.Time) time.Duration {
 	for {
 		i := n.choose(&wait)
 		if i < 0 {
+			if n.blocked {
+				over := n.outstanding + n.budget()/8 - n.budget()
+				wait = soonest(wait, n.drained(over))
+			}
 			return wait
 		}
 		l := n.turns[i]
 		size := l.next.size
-		if !n.room(size) {
-			n.blocked = true
-			over := n.outstanding + max(size/2, n.budget()/8) - n.budget()
-			return soonest(wait, n.drained(over))
-		}
 		if d := n.wait(now); d > 0 {
 			return soonest(wait, d)
 		}
