@@ -94,12 +94,12 @@ func (n *Node) makeOffers() {
 		if it.offers == nil || it.offers.Idle() {
 			continue
 		}
-		byPeer := make(map[policy.Peer][]int)
+		byPeer, before := make(map[policy.Peer][]int), it.offers.Due()
 		for _, o := range it.offers.Next(now, room) {
 			byPeer[o.Peer] = append(byPeer[o.Peer], o.Piece)
-			room -= it.torrent.PieceLength
-			due += it.torrent.PieceLength
 		}
+		more := it.offers.Due() - before
+		room, due = room-more, due+more
 		for p, pieces := range byPeer {
 			if l := it.links[uint64(p)]; l != nil {
 				n.eng.send(l, extSwarm, pieceList(kindOffer, pieces))

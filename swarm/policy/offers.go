@@ -53,6 +53,7 @@ type taker struct {
 	pending []pending
 	rest    time.Duration // until when it is offered nothing
 	resting time.Duration // how long that was, the last time; 0: it has answered since
+	slow    bool          // its last answer was late: the next is not waited for at all
 }
 
 // pending is an offer without an answer.
@@ -162,7 +163,7 @@ func (o *Offers) Asked(p Peer, bytes int64, now time.Duration) {
 	for bytes > 0 && len(q.pending) > 0 {
 		x := &q.pending[0]
 		if x.left == o.length {
-			o.answered(now - x.at)
+			o.answered(q, now-x.at)
 		}
 		n := min(bytes, x.left)
 		o.give(x, n)
@@ -181,7 +182,7 @@ func (o *Offers) Passed(p Peer, piece int, now time.Duration) {
 			if x.piece == piece {
 				o.give(&x, x.left)
 				q.resting = 0
-				o.answered(now - x.at)
+				o.answered(q, now-x.at)
 			}
 			return x.piece == piece
 		})
@@ -201,8 +202,12 @@ func (o *Offers) late() time.Duration {
 	return max(leastLate, time.Duration(answerLate*o.answer*float64(time.Second)))
 }
 
-// answered notes how long an answer took.
-func (o *Offers) answered(took time.Duration) {
+// answered notes how long an answer took. Of who is slow for long, others learn nothing.
+func (o *Offers) answered(q *taker, took time.Duration) {
+	was := q.slow
+	if q.slow = took >= o.late(); q.slow && was {
+		return
+	}
 	o.answer += answerWeight * (min(took, answerMost).Seconds() - o.answer)
 }
 
@@ -246,9 +251,11 @@ func (o *Offers) Next(now time.Duration, room int64) (out []Show) {
 		q.told.Add(piece)
 		o.copies[piece]++
 		o.review(q, piece)
-		q.pending = append(q.pending, pending{piece: piece, left: o.length, at: now})
-		o.due += o.length
-		room -= o.length
+		q.pending = append(q.pending, pending{piece: piece, left: o.length, at: now, late: q.slow})
+		if !q.slow {
+			o.due += o.length
+			room -= o.length
+		}
 		out = append(out, Show{Peer: q.peer, Piece: piece})
 	}
 	return out
@@ -271,7 +278,7 @@ func (o *Offers) expire(q *taker, now time.Duration) {
 	}
 	for i := range q.pending {
 		if x := &q.pending[i]; !x.late && now-x.at >= o.late() {
-			x.late = true
+			x.late, q.slow = true, true
 			o.due -= x.left
 		}
 	}

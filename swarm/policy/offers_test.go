@@ -171,6 +171,14 @@ func TestOffersDoNotWait(t *testing.T) {
 	if o.Asked(1, 100, 2*late); o.Due() != 100 {
 		t.Errorf("%d bytes due after the late answer", o.Due())
 	}
+	if more := o.Next(2*late, 50); len(more) != 2 || o.Due() != 200 {
+		t.Errorf("offered %v, %d bytes due; want one piece to each, and none due for who was late", more, o.Due())
+	}
+	o.Asked(1, 100, 2*late)
+	if more := o.Next(2*late, 1); len(more) != 1 || more[0].Peer != 1 || o.Due() != 300 {
+		t.Errorf("offered %v, %d bytes due; want one to who is quick again", more, o.Due())
+	}
+	o.Asked(1, 100, 2*late)
 	o.Leave(2)
 	now, last := 3*late, time.Duration(0)
 	for range 3 {
