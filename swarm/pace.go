@@ -57,6 +57,7 @@ func (n *Node) pacePulse(it *Item) {
 		}
 		if otherPace(l.paceSaid, rate) {
 			l.paceSaid = rate
+			n.log.Debug("saying what the line carries", "peer", l.remote, "rate", rate)
 			n.eng.send(l, extSwarm, binary.BigEndian.AppendUint32([]byte{kindPace}, uint32(rate)))
 		}
 	}
@@ -80,6 +81,7 @@ func (n *Node) paceHeard(l *link, body []byte) error {
 		return fmt.Errorf("%w: a rate of %d bytes", errWire, len(body))
 	}
 	l.pace = int64(binary.BigEndian.Uint32(body)) // used at the next pulse, however often it is said
+	n.log.Debug("a peer says what its line carries", "peer", l.remote, "rate", l.pace)
 	return nil
 }
 

@@ -196,7 +196,7 @@ func (g *Grants) meter(now time.Duration) {
 			continue
 		}
 		for _, piece := range q.given {
-			if (g.stuck(piece, now) || q.slow && g.alone(piece)) && !slices.Contains(g.rescued, piece) {
+			if (g.stuck(piece, now) || q.slow && g.spread[piece] <= 1 && g.copies[piece] <= 1) && !slices.Contains(g.rescued, piece) {
 				g.rescued = append(g.rescued, piece)
 			}
 		}

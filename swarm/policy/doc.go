@@ -55,8 +55,10 @@
 // are answered here, and two blocks, it offers one more piece, that of which it knows the
 // fewest copies, to one who lacks it; which one, rendezvous hashing says. Nobody is offered
 // more than two at a time. An answer is a request of any piece, or the word that there is
-// nothing to ask for; whoever gives none is left alone for a while. So nothing is bound to a
-// line before that line is free, and lines are busy as long as anybody lacks anything.
+// nothing to ask for; whoever gives none is left alone for a while. An answer that takes four
+// times as long as usual is not waited for, nor is the next one of that peer. So nothing is
+// bound to a line before that line is free, and lines are busy as long as anybody lacks
+// anything.
 //
 // # The origin's side: Grants
 //
