@@ -58,7 +58,7 @@ type lane struct {
 	blocked bool     // at the last look somebody waited for the budget
 
 	outstanding int           // bytes at the last look, and those allowed since
-	largest     *lease        // whose part of them was the largest at the last look
+	largest     *lease        // whose part of them was the largest at the last look, of those whose peers are slow; nil: of none
 	most        int           // that part
 	looked      time.Time     // when that was
 	acked       int64         // bytes that peers have acknowledged, all time
@@ -109,12 +109,12 @@ func (n *lane) wait(now time.Time) time.Duration {
 }
 
 // room tells whether n more bytes fit: half of them must, since a budget of few blocks
-// would never be used up. One block fits always where nothing is outstanding. One flow leaves
-// half of the budget to the others: were it all waiting for one peer, nothing would move by
-// which it can be seen that it does.
+// would never be used up. One block fits always where nothing is outstanding. A flow whose peer
+// is slow to acknowledge leaves half of the budget to the others: were it all waiting for that
+// peer, nothing would move by which it can be seen that it does.
 func (n *lane) room(l *lease, size int) bool {
 	out, budget := n.outstanding, n.budget()
-	if l != n.largest && !n.greedy {
+	if l != n.largest {
 		out -= max(0, n.most-budget/2)
 	}
 	return out <= 0 || out+size/2 <= budget

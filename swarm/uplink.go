@@ -28,6 +28,9 @@ const (
 	// stuckAfter is how long nobody may acknowledge anything until what is
 	// outstanding no longer counts: it waits for the peers and not for the line.
 	stuckAfter = 2 * time.Second
+	// slowWord is how long at least a peer may take to acknowledge what it was sent before
+	// that leaves half of the budget to the others.
+	slowWord = 250 * time.Millisecond
 	// The time between two looks at the system's queues.
 	soonestLook = time.Millisecond
 	latestLook  = 20 * time.Millisecond
@@ -86,16 +89,19 @@ const mostMarks = 64
 
 // mark is the end of what a flow wrote, and what the lane's peers will have acknowledged, in
 // bytes of all time, when that and all before it is.
-type mark struct{ end, acked int64 }
+type mark struct {
+	end, acked int64
+	at         time.Time
+}
 
 // wrote notes that bytes are written.
-func (l *lease) wrote(size int, acked int64) {
+func (l *lease) wrote(size int, acked int64, now time.Time) {
 	l.written += int64(size)
 	if k := len(l.marks); k > 0 && (acked-l.marks[k-1].acked < 4<<10 || k == mostMarks) {
-		l.marks[k-1] = mark{l.written, acked}
+		l.marks[k-1].end, l.marks[k-1].acked = l.written, acked
 		return
 	}
-	l.marks = append(l.marks, mark{l.written, acked})
+	l.marks = append(l.marks, mark{l.written, acked, now})
 }
 
 // lining returns how many bytes of a flow may stand in front of the line: what its peer has
@@ -106,9 +112,9 @@ func (l *lease) lining(n *lane) int {
 	if n.greedy {
 		return l.last.unacked + l.busy
 	}
-	far := n.acked - int64(n.budget())
+	far, done := n.acked-int64(n.budget()), l.written-int64(l.last.unacked+l.busy)
 	i := 0
-	for ; i < len(l.marks) && l.marks[i].acked < far; i++ {
+	for ; i < len(l.marks) && (l.marks[i].acked < far || l.marks[i].end <= done); i++ {
 		l.overtaken = l.marks[i].end
 	}
 	l.marks = slices.Delete(l.marks, 0, i)
@@ -263,7 +269,7 @@ func (u *uplink) enter(l *lease, n *lane, size int, now time.Time) {
 	}
 	n.outstanding += size
 	l.busy += size
-	l.wrote(size, n.acked+int64(n.outstanding))
+	l.wrote(size, n.acked+int64(n.outstanding), now)
 	if u.rested && u.onIdle != nil {
 		u.rested = false
 		u.arm(now, idleLook)
@@ -373,7 +379,9 @@ func (u *uplink) look(now time.Time) {
 		}
 		if l.known && !l.stuck {
 			part := l.lining(n)
-			if n.outstanding += part; part > n.most {
+			n.outstanding += part
+			// It takes longer than the line can take: that is the peer.
+			if part > n.most && len(l.marks) > 0 && now.Sub(l.marks[0].at) >= max(slowWord, 4*n.drained(n.budget())) {
 				n.largest, n.most = l, part
 			}
 		}
