@@ -31,6 +31,7 @@ func (s *Sight) settle(h *sight, d int) {
 	}
 	if s.sites[h.site] += d; s.sites[h.site] == 0 {
 		delete(s.sites, h.site)
+		delete(s.gained, h.site)
 	}
 }
 
@@ -49,15 +50,11 @@ func (s *Sight) previous(piece int) (best uint64) {
 	return best
 }
 
-// bringing reports whether pieces come into a site that has not all yet: then this node waits
-// in line there, and is not forgotten.
+// bringing reports whether pieces come into a site: then this node waits in line there, and is
+// not forgotten.
 func (s *Sight) bringing(site uint64, now time.Duration) bool {
-	for _, h := range s.order {
-		if h.role == Member && h.tier == Far && h.site == site && !h.behind() && h.count < s.cfg.Pieces && h.gained > 0 && now-h.gained < s.Grace() {
-			return true
-		}
-	}
-	return false
+	at, any := s.gained[site]
+	return any && now-at < s.Grace()
 }
 
 // chained reports whether a piece is left where it is, since it will come from the site that

@@ -77,12 +77,13 @@ type Sight struct {
 	latency  float64        // seconds from showing a piece to having it, smoothed
 	spread   float64        // seconds from knowing of somebody who has a piece to having it, smoothed
 	useful   time.Duration
-	stalled  bool           // everything is shown, until something comes
-	asked    time.Duration  // when Hungry last named anything
-	pace     int64          // bytes/s that this node's line carries; 0: not known
-	slow     bool           // that is much less than usual
-	site     uint64         // of this node; 0: not known
-	sites    map[uint64]int // far members by their site
+	stalled  bool                     // everything is shown, until something comes
+	asked    time.Duration            // when Hungry last named anything
+	pace     int64                    // bytes/s that this node's line carries; 0: not known
+	slow     bool                     // that is much less than usual
+	site     uint64                   // of this node; 0: not known
+	sites    map[uint64]int           // far members by their site
+	gained   map[uint64]time.Duration // by site: when one of them last said that it has a piece
 	complete bool
 	out      []Show
 }
@@ -136,6 +137,7 @@ func NewSight(cfg SightConfig) *Sight {
 		viewed:  NewSet(cfg.Pieces),
 		holders: make(map[Peer]*sight),
 		sites:   make(map[uint64]int),
+		gained:  make(map[uint64]time.Duration),
 		pieces:  make([]sighting, cfg.Pieces),
 		latency: priorLatency.Seconds(),
 	}
@@ -278,6 +280,9 @@ func (s *Sight) HasSet(p Peer, set Set, now time.Duration) {
 func (s *Sight) claim(h *sight, piece int, now time.Duration) {
 	h.has.Add(piece)
 	h.gained = now
+	if h.tier == Far && h.site != 0 && !h.behind() {
+		s.gained[h.site] = now
+	}
 	h.count++
 	if h.role == Member && !h.behind() {
 		s.count(h.tier, piece, 1)
